@@ -1,0 +1,241 @@
+"""What a kernel and a page say to each other besides records: replies (kernel -> page) and commands (page -> kernel).
+
+Same conventions as ``graphscope/schema.py``, and ``js/src/schema.ts`` is generated from both. A command carries
+numbers that the kernel gave out before, never a path, a name of an attribute or code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, get_args
+
+from graphscope.schema import F64, I64
+
+SessionState = Literal["live", "paused", "closed", "off"]
+TrainerState = Literal["idle", "loading", "training", "paused", "finished", "stopped", "failed"]
+
+# Replies: what a kernel says to a page besides records; never written to a file.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStatus:
+    """How a session is doing; sent when it changes, at most a few times a second."""
+
+    kind: ClassVar[str] = "session_status"
+    session: str
+    name: str
+    model: str
+    state: SessionState
+    step: int | None
+    """Last step done; None before the first."""
+    captured_steps: int
+    steps_per_second: float | None
+    overhead: float | None
+    """Share of step time that watching took over the recent window."""
+    loss: float | None
+    epoch: int | None
+    errors: int
+    """Findings by severity."""
+    warnings: int
+    infos: int
+    run_dir: str
+    message: str = ""
+    """Why it is paused or off, if it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerStatus:
+    """The built-in trainer beside a session: what can be chosen and how far it is."""
+
+    kind: ClassVar[str] = "trainer_status"
+    state: TrainerState
+    settings: dict[str, Any]
+    """Current settings by name (``TrainerSettings``)."""
+    choices: dict[str, Sequence[str]]
+    """Menu entries by setting name."""
+    step: int
+    total_steps: int
+    epoch: int
+    epochs: int
+    loss: float | None
+    accuracy: float | None
+    """Training accuracy, 0 to 1, over the recent batches."""
+    test_accuracy: float | None
+    """Accuracy of the last evaluation, 0 to 1."""
+    images_per_second: float | None
+    seconds_left: float | None
+    data_text: str
+    """What the data set is, in words, for instance ``1,437 training images``."""
+    model_text: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesReply:
+    """Answer to Select: one address over all recorded steps, unthinned."""
+
+    kind: ClassVar[str] = "series"
+    request: int
+    address: int
+    role: int
+    step: I64
+    """[n] recorded steps of this address, rising."""
+    mean: F64
+    std: F64
+    absmax: F64
+    l2: F64
+    zero_share: F64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pong:
+    """Answer to Ping: the kernel is there and serves the page."""
+
+    kind: ClassVar[str] = "pong"
+    request: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandError:
+    """Answer to a command that could not be carried out: one sentence for the person who gave it."""
+
+    kind: ClassVar[str] = "command_error"
+    command: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelList:
+    """Answer to the sidebar: what lives in the kernel."""
+
+    kind: ClassVar[str] = "kernel_list"
+    models: Sequence[dict[str, Any]]
+    """``name``, ``type``, ``parameters`` (null if unknown), ``training``, ``session`` (id or empty) per model."""
+    sessions: Sequence[dict[str, Any]]
+    """Fields of SessionStatus per session."""
+
+
+Reply = SessionStatus | TrainerStatus | SeriesReply | Pong | CommandError | KernelList
+REPLIES: tuple[type, ...] = get_args(Reply)
+
+
+# Commands: what a page may ask of a kernel; JSON only, checked field by field.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """A view opened (or came back after a reload): send what there is."""
+
+    kind: ClassVar[str] = "hello"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ping:
+    """Is the kernel answering while it works?"""
+
+    kind: ClassVar[str] = "ping"
+    request: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Select:
+    """A person clicked a node: all recorded steps of this address and role, please."""
+
+    kind: ClassVar[str] = "select"
+    request: int
+    address: int
+    role: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """The scrubber rests on a step whose statistics were not sent yet."""
+
+    kind: ClassVar[str] = "look"
+    step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureNext:
+    """Capture the next step in full."""
+
+    kind: ClassVar[str] = "capture_next"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveReport:
+    """Write a report beside the run; answered by a Note with its path."""
+
+    kind: ClassVar[str] = "save_report"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerStart:
+    """Start the trainer, or go on after a pause. ``settings`` are ignored while one is under way."""
+
+    kind: ClassVar[str] = "trainer_start"
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerPause:
+    """Stop after the batch under way, keep everything."""
+
+    kind: ClassVar[str] = "trainer_pause"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerStep:
+    """Train one batch, then pause; its step is captured."""
+
+    kind: ClassVar[str] = "trainer_step"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerStop:
+    """End the training and close its session."""
+
+    kind: ClassVar[str] = "trainer_stop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerSet:
+    """Change the learning rate from the next batch on."""
+
+    kind: ClassVar[str] = "trainer_set"
+    lr: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListKernel:
+    """The sidebar asks what lives in the kernel."""
+
+    kind: ClassVar[str] = "list"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Open:
+    """The sidebar opens a view of a session, or of a model by its name in the user's namespace."""
+
+    kind: ClassVar[str] = "open"
+    session: str = ""
+    model: str = ""
+
+
+Command = (
+    Hello
+    | Ping
+    | Select
+    | Look
+    | CaptureNext
+    | SaveReport
+    | TrainerStart
+    | TrainerPause
+    | TrainerStep
+    | TrainerStop
+    | TrainerSet
+    | ListKernel
+    | Open
+)
+COMMANDS: tuple[type, ...] = get_args(Command)
