@@ -1,0 +1,2 @@
+/** The HTML report; mounts nothing yet. */
+document.documentElement.classList.add("graphscope");
