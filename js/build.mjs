@@ -3,13 +3,14 @@
 //   src/entry/report.ts -> ../graphscope/static/report.js  one classic script, for HTML reports
 //   src/entry/lab.ts    -> lib/entry/lab.js -> ../graphscope/labextension  (JupyterLab's own builder packs the second half)
 //   licences of what was bundled -> ../graphscope/static/third-party-licenses.txt
-// Stylesheets are imported as text and workers as strings: see inline-sources.mjs.
+// The sidebar goes through esbuild first so that stylesheets and workers are imported in one way everywhere
+// (inline-sources.mjs says how); JupyterLab's builder then only has to share JupyterLab's own packages.
 //
 //   node build.mjs                 what is shipped: minified
 //   node build.mjs --development   readable, with inline source maps
 //   node build.mjs --size          writes nothing; fails when a bundle is larger than the budget
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -18,6 +19,8 @@ import { TARGET, inlineSources } from "./inline-sources.mjs";
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const STATIC = path.join(HERE, "../graphscope/static");
+const LICENCES = path.join(STATIC, "third-party-licenses.txt");
+const LAB_STATIC = path.join(HERE, "../graphscope/labextension/static");
 const BUDGET = 120_000; // bytes after gzip, per file: a report carries all of it, a widget loads all of it
 
 const SINGLE_FILES = [
@@ -31,19 +34,18 @@ const LAB = {
 };
 
 /** One entry of the lists above -> esbuild's result, in memory. */
-function bundle({ name, ...options }, development) {
+function bundle({ name, ...options }, development, bundled) {
   return build({
     ...options, absWorkingDir: HERE, outfile: name, write: false, metafile: true, bundle: true, target: TARGET,
     minify: !development, sourcemap: development ? "inline" : false, legalComments: "eof", logLevel: "warning",
     define: { "process.env.NODE_ENV": development ? '"development"' : '"production"' },
-    loader: { ".css": "text" }, jsx: "automatic", jsxImportSource: "preact", plugins: [inlineSources],
+    jsx: "automatic", jsxImportSource: "preact", plugins: [inlineSources(bundled)],
   });
 }
 
-/** esbuild's metafiles -> the licence texts of the packages that were bundled, as those licences ask. */
-function licences(metafiles) {
-  const inputs = metafiles.flatMap((metafile) => Object.keys(metafile.inputs));
-  const packages = new Set(inputs.flatMap((file) => file.match(/node_modules\/((?:@[^/]+\/)?[^/]+)/)?.[1] ?? []));
+/** Paths of bundled files -> the licence texts of the packages among them, as those licences ask. */
+function licences(files) {
+  const packages = new Set(files.flatMap((file) => file.match(/node_modules\/((?:@[^/]+\/)?[^/]+)/)?.[1] ?? []));
   return [...packages].sort().map((name) => {
     const folder = path.join(HERE, "node_modules", name);
     const { version, license } = JSON.parse(readFileSync(path.join(folder, "package.json"), "utf8"));
@@ -54,19 +56,21 @@ function licences(metafiles) {
 }
 
 async function writeAll(development) {
-  const results = await Promise.all([...SINGLE_FILES, LAB].map((entry) => bundle(entry, development)));
+  const inlined = new Set();
+  const results = await Promise.all([...SINGLE_FILES, LAB].map((entry) => bundle(entry, development, inlined)));
   mkdirSync(STATIC, { recursive: true });
   mkdirSync(path.join(HERE, "lib/entry"), { recursive: true });
   const [widget, report, lab] = results.map((result) => result.outputFiles[0].contents);
   writeFileSync(path.join(STATIC, "widget.js"), widget);
   writeFileSync(path.join(STATIC, "report.js"), report);
-  writeFileSync(path.join(STATIC, "third-party-licenses.txt"), licences(results.map((result) => result.metafile)));
+  writeFileSync(LICENCES, licences([...results.flatMap((result) => Object.keys(result.metafile.inputs)), ...inlined]));
   writeFileSync(path.join(HERE, "lib/entry/lab.js"), lab);
   execFileSync(process.execPath, [
     "node_modules/@jupyter/builder/lib/build-labextension.js",
     "--core-package-file", "node_modules/@jupyterlab/core-meta/core.package.json",
     ...(development ? ["--development"] : []), ".",
   ], { cwd: HERE, stdio: ["ignore", "inherit", "inherit"] });
+  copyFileSync(LICENCES, path.join(LAB_STATIC, path.basename(LICENCES)));
 }
 
 async function checkSizes() {
