@@ -52,3 +52,11 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """A wrong name -> `` Did you mean "right"?``, or nothing where no known name is close."""
     close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.5)
     return f' Did you mean "{close[0]}"?' if close else ""
+
+
+class TrainerError(GraphscopeError):
+    """The built-in trainer cannot train what was asked: a setting, a network that does not fit the data, a checkpoint."""
+
+
+class DataError(GraphscopeError):
+    """A data set that cannot be had, or whose files are damaged."""

@@ -1,0 +1,129 @@
+"""Images in memory, or a user's DataLoader -> batches of (inputs, targets) on the device.
+
+The named sets are indexed batch by batch instead of going through a DataLoader: one gather in place of 64 calls of
+``__getitem__`` and a collate. Order and augmentation depend on (seed, epoch, batch) alone, so a run can be taken up
+again in the middle of an epoch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sized
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset
+
+from graphscope.errors import DataError
+from graphscope.trainer.data.images import ImageSet, cropped_and_flipped, normalised
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Batches(Protocol):
+    """What the loop asks of data."""
+
+    @property
+    def train_images(self) -> int | None:
+        """Training inputs; None if only iterating tells."""
+
+    @property
+    def test_images(self) -> int | None:
+        """Test inputs; None if there are none, or only iterating tells."""
+
+    @property
+    def per_epoch(self) -> int | None:
+        """Batches in one epoch; None if only iterating tells."""
+
+    def train(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch, from batch ``start`` on."""
+
+    def test(self) -> Iterator[Batch]:
+        """The test images, once, always in the same order."""
+
+
+def derived_seed(*parts: int) -> int:
+    """Whole numbers -> one seed; near inputs give unrelated seeds (splitmix64)."""
+    state = 0
+    for part in parts:
+        state = (state ^ part) + 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF
+        state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
+        state = (state ^ state >> 27) * 0x94D049BB133111EB & 0xFFFFFFFFFFFFFFFF
+        state ^= state >> 31
+    return state >> 1
+
+
+class ImageBatches:
+    """An ImageSet on a device, shuffled anew for each epoch."""
+
+    def __init__(
+        self, images: ImageSet, *, batch_size: int, seed: int, device: torch.device, augment: bool = True
+    ) -> None:
+        self.images = images
+        self.batch_size = batch_size
+        self.seed = seed
+        self.device = device
+        self.augment = augment and images.augmented
+        self.train_images = len(images.train_labels)
+        self.test_images = len(images.test_labels)
+        self.per_epoch = math.ceil(self.train_images / batch_size)
+        self._mean = torch.tensor(images.mean, device=device)
+        self._std = torch.tensor(images.std, device=device)
+        self._train_x, self._train_y = images.train_images.to(device), images.train_labels.to(device)
+        self._test_x, self._test_y = images.test_images.to(device), images.test_labels.to(device)
+
+    def train(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        generator = torch.Generator().manual_seed(derived_seed(self.seed, epoch))
+        order = torch.randperm(self.train_images, generator=generator).to(self.device)
+        for batch, index in enumerate(order.split(self.batch_size)[start:], start):
+            x = self._train_x[index]
+            if self.augment:
+                x = cropped_and_flipped(x, generator.manual_seed(derived_seed(self.seed, epoch, batch)))
+            yield normalised(x, self._mean, self._std), self._train_y[index]
+
+    def test(self) -> Iterator[Batch]:
+        size = max(self.batch_size, 256)
+        for x, y in zip(self._test_x.split(size), self._test_y.split(size), strict=True):
+            yield normalised(x, self._mean, self._std), y
+
+
+class LoaderBatches:
+    """A user's DataLoaders: their own order, workers and collate."""
+
+    def __init__(self, train: DataLoader[Any], test: DataLoader[Any] | None, device: torch.device) -> None:
+        self._train, self._test, self.device = train, test, device
+        self.train_images, self.test_images = _length(train.dataset), None if test is None else _length(test.dataset)
+        self.per_epoch = None if isinstance(train.dataset, IterableDataset) else len(train)
+
+    def train(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        if isinstance(self._train.sampler, DistributedSampler):
+            self._train.sampler.set_epoch(epoch)
+        for number, item in enumerate(self._train):
+            if number >= start:
+                yield self._pair(item)
+
+    def test(self) -> Iterator[Batch]:
+        for item in self._test if self._test is not None else ():
+            yield self._pair(item)
+
+    def _pair(self, item: object) -> Batch:
+        if not (isinstance(item, (tuple, list)) and len(item) == 2 and all(isinstance(part, Tensor) for part in item)):
+            parts = f" of {[type(part).__name__ for part in item]}" if isinstance(item, (tuple, list)) else ""
+            raise DataError(
+                f"Trainer(data=...): a batch of the data is a {type(item).__name__}{parts}; "
+                "wanted a pair of tensors (inputs, targets). Give the DataLoader a collate_fn that returns such pairs."
+            )
+        x, y = item
+        return x.to(self.device, non_blocking=True), y.to(self.device, non_blocking=True)
+
+
+def loader_for(dataset: Dataset[Any], *, batch_size: int, seed: int, workers: int, shuffle: bool) -> DataLoader[Any]:
+    """A user's Dataset -> the DataLoader one would write for it; shuffled by its own generator."""
+    shuffle = shuffle and not isinstance(dataset, IterableDataset)
+    generator = torch.Generator().manual_seed(derived_seed(seed, 0))
+    return DataLoader(dataset, batch_size=batch_size, shuffle=shuffle, num_workers=workers, generator=generator)
+
+
+def _length(dataset: object) -> int | None:
+    return len(dataset) if isinstance(dataset, Sized) else None

@@ -1,0 +1,1 @@
+"""The networks the trainer knows by name, each an ordinary nn.Module one can read in a minute."""
