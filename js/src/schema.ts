@@ -21,10 +21,21 @@ export const HISTOGRAM_MIN_EXPONENT = -40;
 /** Where a tensor of a graph comes from; codes are indexes into this tuple. */
 export const VALUE_KINDS = ["op", "input", "parameter", "buffer", "constant"] as const;
 export type ValueKind = (typeof VALUE_KINDS)[number];
-/** Bits of `StepStats.flags`: taken from a sample of the tensor; nothing could be measured (see `unmeasured`). */
+/**
+ * Bits of `StepStats.flags`: the row is from a sample of the tensor; nothing could be measured (see `unmeasured`);
+ * the histogram alone is from a sample, scaled to the whole tensor.
+ */
 export const ESTIMATE = 1;
-/** Bits of `StepStats.flags`: taken from a sample of the tensor; nothing could be measured (see `unmeasured`). */
+/**
+ * Bits of `StepStats.flags`: the row is from a sample of the tensor; nothing could be measured (see `unmeasured`);
+ * the histogram alone is from a sample, scaled to the whole tensor.
+ */
 export const NOT_MEASURED = 2;
+/**
+ * Bits of `StepStats.flags`: the row is from a sample of the tensor; nothing could be measured (see `unmeasured`);
+ * the histogram alone is from a sample, scaled to the whole tensor.
+ */
+export const HISTOGRAM_ESTIMATE = 4;
 /** Bits of `GraphRecord.op_flags`: wrote into its input; raised; its output shares memory with an input. */
 export const INPLACE = 1;
 /** Bits of `GraphRecord.op_flags`: wrote into its input; raised; its output shares memory with an input. */

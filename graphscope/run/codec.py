@@ -1,0 +1,258 @@
+"""Record or reply <-> one safetensors blob: arrays as raw little-endian tensors, everything else as strict JSON.
+
+The blob's ``__metadata__`` holds ``kind`` and ``json``. The header is padded, so that data begin at a multiple of 8
+and JavaScript reads them without copying. The format is that of the safetensors library, which the tests hold against
+this code; it is read here because a run file is hostile: sizes, depth and offsets are checked before anything is made
+of them, and what does not fit is a RunFileError, never another value.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from graphscope.errors import RunFileError
+from graphscope.messages import Reply
+from graphscope.run.columns import check_columns
+from graphscope.run.fields import FIELDS, Fields, as_array
+from graphscope.schema import SCHEMA_MAJOR, RunHeader, RunRecord
+
+MAX_RECORD = 64 << 20
+"""Largest blob, in bytes."""
+MAX_HEADER = 16 << 20
+"""Largest header of a blob: its JSON and the table of its tensors."""
+MAX_DEPTH = 64
+"""Deepest nesting of JSON."""
+_FLOATS = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
+_LENGTH = struct.Struct("<Q")
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownRecord:
+    """A whole record of a kind that this version does not know; skipped and counted."""
+
+    kind: str
+
+
+class OtherVersion(RunFileError):
+    """A run header of another major version."""
+
+
+def encode(record: RunRecord | Reply) -> bytes:
+    """A record or reply -> its blob. Raises RunFileError where a field does not fit its type or the limits."""
+    fields = FIELDS[record.kind]
+    arrays: dict[str, tuple[str, np.ndarray[Any, Any]]] = {}
+    scalars: dict[str, Any] = {}
+    for name, array_field in fields.arrays.items():
+        value = getattr(record, name)
+        if value is None and array_field.nullable:
+            continue
+        try:
+            arrays[name] = array_field.code, as_array(value, array_field)
+        except (TypeError, ValueError) as error:
+            raise _misfit(fields, name, error) from None
+    for name, check in fields.json.items():
+        try:
+            scalars[name] = check(getattr(record, name))
+        except (TypeError, ValueError) as error:
+            raise _misfit(fields, name, error) from None
+    header: dict[str, Any] = {"__metadata__": {"kind": record.kind, "json": _dumps(scalars)}}
+    at = 0
+    ordered = sorted(arrays.items(), key=lambda item: -item[1][1].itemsize)  # so that each one is aligned
+    for name, (code, array) in ordered:
+        header[name] = {"dtype": code, "shape": array.shape, "data_offsets": (at, at + array.nbytes)}
+        at += array.nbytes
+    text = json.dumps(header, separators=(",", ":")).encode("ascii")
+    text += b" " * (-len(text) % 8)
+    if len(text) > MAX_HEADER or 8 + len(text) + at > MAX_RECORD:
+        raise RunFileError(
+            f"a {record.kind} record of {(8 + len(text) + at) / 2**20:,.0f} MiB is larger than a record may be "
+            f"({MAX_RECORD >> 20} MiB, of it {MAX_HEADER >> 20} MiB of text)"
+        )
+    return b"".join([_LENGTH.pack(len(text)), text, *(array.tobytes() for _, (_, array) in ordered)])
+
+
+def decode(blob: bytes, unknown: Counter[str] | None = None) -> RunRecord | Reply | UnknownRecord:
+    """A blob -> the record or reply it holds; array fields are read-only views into it.
+
+    ``unknown`` counts fields that this version does not know, as ``kind.field``.
+    Raises RunFileError for a blob that does not fit, OtherVersion for the header of another major version.
+    """
+    kind, scalars, tensors = _parse(blob)
+    if kind == RunHeader.kind and scalars.get("schema_major", SCHEMA_MAJOR) != SCHEMA_MAJOR:
+        raise OtherVersion(
+            f"it was written by GraphScope {str(scalars.get('graphscope') or 'of an unknown version')[:40]} "
+            f"in version {str(scalars['schema_major'])[:20]} of the run format; this GraphScope reads version "
+            f"{SCHEMA_MAJOR}. Open it with the GraphScope that wrote it, or install a matching one."
+        )
+    fields = FIELDS.get(kind)
+    if fields is None:
+        return UnknownRecord(kind[:80])
+    values: dict[str, Any] = {}
+    for name, value in scalars.items():
+        if (check := fields.json.get(name)) is None:
+            if unknown is not None:
+                unknown[f"{kind}.{name[:80]}"] += 1
+            continue
+        try:
+            values[name] = check(value)
+        except (TypeError, ValueError) as error:
+            raise _misfit(fields, name, error) from None
+    for name, (code, array) in tensors.items():
+        array_field = fields.arrays.get(name)
+        if array_field is None:
+            if unknown is not None:
+                unknown[f"{kind}.{name[:80]}"] += 1
+        elif code != array_field.code:
+            raise RunFileError(f"{kind}.{name} holds {code}; wanted {array_field.code}")
+        else:
+            values[name] = array
+    for name, array_field in fields.arrays.items():
+        if array_field.nullable:
+            values.setdefault(name, None)
+    if missing := fields.required - values.keys():
+        raise RunFileError(f"a {kind} record without {', '.join(sorted(missing))}")
+    record = fields.cls(**values)
+    check_columns(record)
+    return record
+
+
+def with_arrays(record: Any) -> Any:
+    """A record whose array fields may be lists -> the same with numpy arrays of the schema's types.
+
+    Raises RunFileError where a field does not fit.
+    """
+    fields = FIELDS[record.kind]
+    changed: dict[str, Any] = {}
+    for name, array_field in fields.arrays.items():
+        value = getattr(record, name)
+        if value is None or (isinstance(value, np.ndarray) and value.dtype == array_field.dtype):
+            continue
+        try:
+            changed[name] = as_array(value, array_field)
+        except (TypeError, ValueError) as error:
+            raise _misfit(fields, name, error) from None
+    record = replace(record, **changed) if changed else record
+    check_columns(record)
+    return record
+
+
+def _parse(blob: bytes) -> tuple[str, dict[str, Any], dict[str, tuple[str, np.ndarray[Any, Any]]]]:
+    """Blob -> (kind, JSON fields, name -> (dtype name, array))."""
+    if not 8 <= len(blob) <= MAX_RECORD:
+        raise RunFileError(f"a record of {len(blob):,} bytes; wanted 8 to {MAX_RECORD:,}")
+    (length,) = _LENGTH.unpack_from(blob)
+    if length > min(MAX_HEADER, len(blob) - 8):
+        raise RunFileError(f"a record whose header claims {length:,} bytes")
+    header = _loads(blob[8 : 8 + length])
+    metadata = header.pop("__metadata__", None)
+    if not isinstance(metadata, dict) or not all(isinstance(metadata.get(key), str) for key in ("kind", "json")):
+        raise RunFileError("a safetensors blob without kind and json: no GraphScope record")
+    scalars = _loads(metadata["json"].encode("utf-8", "surrogatepass"), revive=True)
+    data = memoryview(blob)[8 + length :]
+    tensors = {}
+    for at, name, entry in sorted(_offset(name, entry) for name, entry in header.items()):
+        tensors[name] = _tensor(name, entry, at, data)
+    ends = sorted(tuple(entry["data_offsets"]) for entry in header.values())
+    expected = 0
+    for start, end in ends:
+        if start != expected:
+            raise RunFileError("a record whose tensors leave gaps or overlap")
+        expected = end
+    if expected != len(data):
+        raise RunFileError(f"a record with {len(data) - expected:,} bytes that belong to no tensor")
+    return metadata["kind"], scalars, tensors
+
+
+def _offset(name: str, entry: Any) -> tuple[int, str, Mapping[str, Any]]:
+    match entry:
+        case {"dtype": str(), "shape": list(shape), "data_offsets": [int(start), int(end)]} if (
+            0 <= start <= end and len(shape) <= 8 and all(type(n) is int and 0 <= n <= MAX_RECORD for n in shape)
+        ):
+            return start, name, entry
+    raise RunFileError(f"tensor {name[:80]!r} has no valid dtype, shape and offsets")
+
+
+def _tensor(name: str, entry: Mapping[str, Any], start: int, data: memoryview) -> tuple[str, np.ndarray[Any, Any]]:
+    code, shape, end = entry["dtype"], entry["shape"], entry["data_offsets"][1]
+    dtype = _DTYPES.get(code)
+    if dtype is None:  # of a field that a later version added: kept apart as bytes, never looked into
+        return code, np.frombuffer(data[start:end], np.uint8)
+    count = 1
+    for size in shape:
+        count *= size
+    if end > len(data) or end - start != count * dtype.itemsize:
+        raise RunFileError(
+            f"tensor {name[:80]!r} of shape {shape} and dtype {code} does not fill its {end - start} bytes"
+        )
+    return code, np.frombuffer(data[start:end], dtype).reshape(shape)
+
+
+_DTYPES = {field.code: field.dtype for fields in FIELDS.values() for field in fields.arrays.values()}
+
+
+def _misfit(fields: Fields, name: str, error: Exception) -> RunFileError:
+    return RunFileError(f"{fields.cls.__name__}.{name}: {error}")
+
+
+def _dumps(value: Any) -> str:
+    """Strict JSON in ASCII, so that lone surrogates survive; NaN and infinities as {"$float": "nan"}."""
+    try:
+        try:
+            return json.dumps(value, allow_nan=False, separators=(",", ":"))
+        except ValueError:
+            return json.dumps(_marked(value), allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RunFileError(f"a field that is no JSON: {error}") from None
+
+
+def _marked(value: Any) -> Any:
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return {"$float": "nan" if value != value else "inf" if value > 0 else "-inf"}
+    if isinstance(value, dict):
+        return {key: _marked(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_marked(item) for item in value]
+    return value
+
+
+def _loads(text: bytes, revive: bool = False) -> dict[str, Any]:
+    """Strict JSON object -> dict. Raises RunFileError for everything json.loads would let pass beyond that."""
+    _check_depth(text)
+
+    def pairs(items: list[tuple[str, Any]]) -> Any:
+        if revive and len(items) == 1 and items[0][0] == "$float" and isinstance(items[0][1], str):
+            return _FLOATS[items[0][1]]
+        made = dict(items)
+        if len(made) != len(items):
+            raise ValueError("a name occurs twice")
+        return made
+
+    def constant(name: str) -> Any:
+        raise ValueError(f"{name} is no JSON")
+
+    try:
+        value = json.loads(text.decode("utf-8", "surrogatepass"), object_pairs_hook=pairs, parse_constant=constant)
+    except (ValueError, KeyError, RecursionError) as error:
+        raise RunFileError(f"a record whose JSON cannot be read: {error}") from None
+    if not isinstance(value, dict):
+        raise RunFileError(f"a record whose JSON is a {type(value).__name__}; wanted an object")
+    return value
+
+
+def _check_depth(text: bytes) -> None:
+    """Refuses JSON nested deeper than MAX_DEPTH before it is parsed; brackets inside texts do not count."""
+    if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
+        return
+    outside = b"".join(text.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
+    codes = np.frombuffer(outside, np.uint8)
+    opening, closing = (codes == 0x5B) | (codes == 0x7B), (codes == 0x5D) | (codes == 0x7D)
+    steps = opening.astype(np.int8) - closing.astype(np.int8)
+    if steps.size and int(np.cumsum(steps[steps != 0], dtype=np.int32).max(initial=0)) > MAX_DEPTH:
+        raise RunFileError(f"a record whose JSON is nested deeper than {MAX_DEPTH}")

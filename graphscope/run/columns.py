@@ -1,0 +1,62 @@
+"""A record with columns -> whether the columns fit together; queries rely on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from graphscope.errors import RunFileError
+from graphscope.messages import SeriesReply
+from graphscope.schema import (
+    HISTOGRAM_BINS,
+    AddressTable,
+    BatchNormStats,
+    StepStats,
+)
+
+STATS_COLUMNS = (
+    "address", "role", "flags", "dtype", "ndim", "count", "mean", "std", "min", "max", "absmax", "l2", "zeros", "nan",
+    "pos_inf", "neg_inf",
+)  # fmt: skip
+"""Columns of StepStats with one entry a tensor."""
+
+
+def check_columns(record: Any) -> None:
+    """Raises RunFileError where columns of one record have lengths or indexes that do not fit together."""
+    match record:
+        case StepStats():
+            _check_stats(record)
+        case AddressTable():
+            _equal_lengths(record, ("call", "output"), len(record.fqn))
+        case BatchNormStats():
+            columns = ("batch_mean", "batch_var", "running_mean", "running_var", "weight", "bias")
+            _equal_lengths(record, columns, len(record.batch_mean))
+        case SeriesReply():
+            _equal_lengths(record, ("step", "mean", "std", "absmax", "l2", "zero_share"), len(record.step))
+        case _:
+            pass
+
+
+def _check_stats(stats: StepStats) -> None:
+    rows = len(stats.address)
+    _equal_lengths(stats, STATS_COLUMNS, rows)
+    if stats.sizes.ndim != 1 or int(stats.ndim.sum(dtype=np.int64)) != len(stats.sizes):
+        raise _misfit(stats, "sizes", f"{len(stats.sizes)} sizes for {int(stats.ndim.sum(dtype=np.int64))} dimensions")
+    if rows and int(stats.dtype.max()) >= len(stats.dtypes):
+        raise _misfit(stats, "dtype", f"number {int(stats.dtype.max())} of {len(stats.dtypes)} dtypes")
+    if stats.histogram.shape != (len(stats.histogram_row), HISTOGRAM_BINS):
+        raise _misfit(stats, "histogram", f"shape {stats.histogram.shape} for {len(stats.histogram_row)} rows")
+    if len(stats.histogram_row) and int(stats.histogram_row.max()) >= rows:
+        raise _misfit(stats, "histogram_row", f"row {int(stats.histogram_row.max())} of {rows}")
+
+
+def _equal_lengths(record: Any, columns: tuple[str, ...], rows: int) -> None:
+    for name in columns:
+        column = getattr(record, name)
+        if column is not None and column.shape != (rows,):
+            raise _misfit(record, name, f"shape {column.shape}; wanted ({rows},)")
+
+
+def _misfit(record: Any, name: str, text: str) -> RunFileError:
+    return RunFileError(f"{type(record).__name__}.{name}: {text}")
