@@ -1,0 +1,110 @@
+/** Pure questions about one module call at one step: is it healthy, and which number stands for it. */
+
+import type { Call, Graph, Module } from "./graph";
+import type { Run } from "./run";
+import { fixed, percent } from "../base/format";
+
+export type ColorBy = "update" | "activation" | "gradient" | "zeros" | "none";
+/** A step of the diverging scale; 0 is healthy. */
+export type Stop = -3 | -2 | -1 | 0 | 1 | 2 | 3;
+
+export interface Health {
+  /** Decades from healthy (0), -3 to 3; null: not measured. */
+  activation: number | null;
+  gradient: number | null;
+}
+
+export interface Metric {
+  value: number | null;
+  text: string;
+  stop: Stop | null;
+}
+
+interface Scale {
+  label: string;
+  menu: string;
+  /** Where the six outer stops begin, rising; those of the low side are null if the metric has none. */
+  bounds: readonly number[];
+  text: (value: number) => string;
+}
+
+/** Bounds of the seven stops, from the look's encodings: update:weight is healthy from -3.2 to -1.7. */
+export const SCALES: { readonly [K in Exclude<ColorBy, "none">]: Scale } = {
+  update: { label: "update : weight, log₁₀", menu: "update ratio", bounds: [-4.5, -4, -3.2, -1.7, -1.3, -1], text: (x) => fixed(x, 1) },
+  activation: { label: "activation RMS, log₁₀", menu: "activation", bounds: [-3, -2, -1, 1, 2, 3], text: (x) => fixed(x, 1) },
+  gradient: { label: "gradient RMS : median, log₁₀", menu: "gradient", bounds: [-3, -2, -1, 1, 2, 3], text: (x) => fixed(x, 1) },
+  zeros: { label: "zeros in the output", menu: "zeros", bounds: [-1, -1, -1, 0.9, 0.99, 0.999], text: (x) => percent(x, 0) },
+};
+
+const clamp = (x: number) => Math.max(-3, Math.min(3, x));
+const NOTHING: Metric = { value: null, text: "", stop: null };
+
+/** log10 of the RMS of a module's first output; -Infinity for all zeros, null if it was not measured. */
+function level(run: Run, call: Call, role: "activation" | "gradient", step: number): number | null {
+  const rms = run.summary(call.fqn, call.call, role, step)?.rms ?? null;
+  return rms === null ? null : Math.log10(rms);
+}
+
+const medians = new WeakMap<Run, { graph: Graph; step: number; version: number; median: number | null }>();
+
+/** Median over all module calls of log10(RMS of the gradient) at a step: what a gradient is compared with. */
+export function gradientMedian(run: Run, graph: Graph, step: number): number | null {
+  const cached = medians.get(run);
+  if (cached && cached.graph === graph && cached.step === step && cached.version === run.version) return cached.median;
+  const levels = graph.calls.map((call) => level(run, call, "gradient", step)).filter((x): x is number => x !== null && Number.isFinite(x));
+  levels.sort((a, b) => a - b);
+  const middle = levels.length >> 1;
+  const median = levels.length === 0 ? null : levels.length % 2 ? levels[middle]! : (levels[middle - 1]! + levels[middle]!) / 2;
+  medians.set(run, { graph, step, version: run.version, median });
+  return median;
+}
+
+export function health(run: Run, graph: Graph, call: Call, step: number): Health {
+  const activation = level(run, call, "activation", step);
+  const gradient = level(run, call, "gradient", step);
+  const median = gradientMedian(run, graph, step);
+  return {
+    activation: activation === null ? null : clamp(activation),
+    gradient: gradient === null || median === null ? null : clamp(gradient - median),
+  };
+}
+
+/** Parameters of a module and everything below it. */
+export function paramsBelow(graph: Graph, module: Module): string[] {
+  const names: string[] = [];
+  const todo = [module];
+  while (todo.length) {
+    const next = todo.pop()!;
+    names.push(...next.params.map((param) => param.name));
+    for (const child of next.children) todo.push(graph.modules[child]!);
+  }
+  return names;
+}
+
+export function stopOf(value: number, bounds: readonly number[]): Stop {
+  return (bounds.filter((bound) => value > bound).length - 3) as Stop;
+}
+
+/** The number that colours a module call; no value: it has none, or it was not measured at this step. */
+export function metric(run: Run, graph: Graph, kind: ColorBy, call: Call, step: number): Metric {
+  if (kind === "none") return NOTHING;
+  const scale = SCALES[kind];
+  const value = valueOf(run, graph, kind, call, step);
+  if (value === null) return NOTHING;
+  return { value, text: value === Number.NEGATIVE_INFINITY ? "0" : scale.text(value), stop: stopOf(value, scale.bounds) };
+}
+
+function valueOf(run: Run, graph: Graph, kind: Exclude<ColorBy, "none">, call: Call, step: number): number | null {
+  switch (kind) {
+    case "update": {
+      const module = graph.modules[call.module];
+      return module ? run.updateRatio(paramsBelow(graph, module), step) : null;
+    }
+    case "activation": return level(run, call, "activation", step);
+    case "gradient": {
+      const [gradient, median] = [level(run, call, "gradient", step), gradientMedian(run, graph, step)];
+      return gradient === null || median === null ? null : gradient - median;
+    }
+    case "zeros": return run.stat(call.fqn, call.call, "activation", step, "zero_share");
+  }
+}

@@ -1,0 +1,353 @@
+/**
+ * Records, one at a time -> what is known about a run, and the queries views ask. The twin of `graphscope/run/run.py`:
+ * no document, no signals. `version` rises with every change; caches hold until the part they came from changes.
+ */
+
+import type {
+  AddressTable, CommandError, Finding, LayerStats, Note, PassRecord, Reply, Role, RunEnd, RunHeader, RunRecord, ScalarRecord,
+  SeriesReply, SessionStatus, StatName, StepRecord, TrainerStatus,
+} from "../schema";
+import { type Graph, graphOf } from "./graph";
+import { StatsTable, type TensorSummary, roleCode, tensorKey } from "./statistics";
+
+export type { TensorSummary } from "./statistics";
+
+/** Values over steps; a gap is null, never 0. */
+export interface Series {
+  steps: number[];
+  values: (number | null)[];
+}
+
+const SEVERITIES = ["error", "warning", "info"];
+const MAX_STEPS = 20_000;
+const addressKey = (fqn: string, call: number, output: number) => `${call} ${output} ${fqn}`;
+const layerKey = (fqn: string, call: number) => `${call} ${fqn}`;
+const REPLIED = new Set<string>(["mean", "std", "absmax", "l2", "zero_share"]);
+
+/** First index whose step is not below `step`, in a list that rises. */
+export function lowerBound(list: readonly { step: number }[], step: number): number {
+  let [low, high] = [0, list.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (list[middle]!.step < step) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+export class Run {
+  version = 0;
+  header: RunHeader | null = null;
+  end: RunEnd | null = null;
+  /** Records that could not be read. */
+  damaged = 0;
+  /** Records of kinds that this page does not know. */
+  unknown = 0;
+  notes: Note[] = [];
+  status: SessionStatus | null = null;
+  trainer: TrainerStatus | null = null;
+  lastError: CommandError | null = null;
+  graphs = new Map<string, Graph>();
+  steps: StepRecord[] = [];
+  passes: PassRecord[] = [];
+  /** The latest of each rule and place, errors first. */
+  findings: Finding[] = [];
+
+  private addresses: { fqn: string; call: number; output: number }[] = [];
+  private addressNumbers = new Map<string, number>();
+  private tables = new Map<number, StatsTable[]>(); // step -> its passes, the last first
+  private loadedSteps: number[] = [];
+  private captured: number[] | null = null;
+  private layerStats = new Map<string, LayerStats[]>();
+  private late: ScalarRecord[] = [];
+  private replies = new Map<number, SeriesReply>();
+  private seriesCache = new Map<string, Series>();
+  private scalarCache = new Map<string, Series>();
+
+  /** `maxLoaded`: how many steps' statistics are kept; above it every second old one is let go and can be asked for again. */
+  constructor(private readonly maxLoaded = Number.POSITIVE_INFINITY) {}
+
+  add(record: RunRecord | Reply): void {
+    this.version++;
+    try {
+      this.take(record);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      this.damaged++; // columns that do not fit together
+    }
+  }
+
+  private take(record: RunRecord | Reply): void {
+    switch (record.kind) {
+      case "run_header":
+        if (this.header && this.header.run_id !== record.run_id) this.clear();
+        this.header ??= record;
+        return;
+      case "graph": this.graphs.set(record.graph_id, graphOf(record)); return;
+      case "addresses": return this.addAddresses(record);
+      case "step_stats": return this.addTable(new StatsTable(record));
+      case "batchnorm_stats":
+      case "dropout_stats": return this.addLayer(record);
+      case "pass": return this.addPass(record);
+      case "step": return this.addStep(record);
+      case "scalars":
+        if (!this.late.some((old) => old.step === record.step && same(old.scalars, record.scalars))) this.late.push(record);
+        this.scalarCache.clear();
+        return;
+      case "finding": return this.addFinding(record);
+      case "note":
+        if (!this.notes.some((old) => old.text === record.text && old.step === record.step)) this.notes.push(record);
+        return;
+      case "run_end": this.end = record; return;
+      case "session_status": this.status = record; return;
+      case "trainer_status": this.trainer = record; return;
+      case "series":
+        this.replies.set(tensorKey(record.address, record.role), record);
+        this.seriesCache.clear();
+        return;
+      case "command_error": this.lastError = record; return;
+      case "pong":
+      case "kernel_list": return; // for the source and the sidebar
+      default: return record satisfies never;
+    }
+  }
+
+  /** Another run took the place of this one: the trainer was started again. */
+  private clear(): void {
+    const { version, trainer, damaged, unknown, maxLoaded } = this;
+    Object.assign(this, new Run(maxLoaded), { version, trainer, damaged, unknown });
+  }
+
+  private addAddresses(table: AddressTable): void {
+    if (table.call.length !== table.fqn.length || table.output.length !== table.fqn.length) throw new RangeError("addresses do not fit");
+    table.fqn.forEach((fqn, i) => {
+      const [call, output] = [table.call[i]!, table.output[i]!];
+      this.addresses[table.start + i] = { fqn, call, output };
+      this.addressNumbers.set(addressKey(fqn, call, output), table.start + i);
+    });
+  }
+
+  private addTable(table: StatsTable): void {
+    const others = (this.tables.get(table.step) ?? []).filter((old) => old.pass !== table.pass);
+    if (!this.tables.has(table.step)) insertSorted(this.loadedSteps, table.step);
+    this.tables.set(table.step, [...others, table].sort((a, b) => b.pass - a.pass));
+    if (this.loadedSteps.length > this.maxLoaded) {
+      const keep = this.loadedSteps.length >> 1;
+      this.captured = this.capturedSteps(); // they stay captured
+      for (const step of this.loadedSteps.filter((_, i) => i < keep && i % 2 === 1)) this.tables.delete(step);
+      this.loadedSteps = this.loadedSteps.filter((step) => this.tables.has(step));
+    }
+    if (this.captured) insertSorted(this.captured, table.step);
+    this.seriesCache.clear();
+  }
+
+  private addLayer(stats: LayerStats): void {
+    const key = layerKey(stats.fqn, stats.call);
+    const list = this.layerStats.get(key) ?? [];
+    const i = lowerBound(list, stats.step);
+    list.splice(i, list[i]?.step === stats.step ? 1 : 0, stats);
+    this.layerStats.set(key, list);
+  }
+
+  private addPass(record: PassRecord): void {
+    const i = lowerBound(this.passes, record.step);
+    for (let k = i; this.passes[k]?.step === record.step; k++) {
+      if (this.passes[k]!.pass_index === record.pass_index) {
+        this.passes[k] = record;
+        return;
+      }
+    }
+    let k = i;
+    while (this.passes[k]?.step === record.step && this.passes[k]!.pass_index < record.pass_index) k++;
+    this.passes.splice(k, 0, record);
+  }
+
+  private addStep(record: StepRecord): void {
+    const i = lowerBound(this.steps, record.step);
+    this.steps.splice(i, this.steps[i]?.step === record.step ? 1 : 0, record);
+    if (record.captured && this.captured) insertSorted(this.captured, record.step);
+    if (this.steps.length > MAX_STEPS) {
+      const half = this.steps.length >> 1;
+      this.steps = this.steps.filter((step, k) => k > half || k % 2 === 0 || step.captured);
+    }
+    this.scalarCache.clear();
+  }
+
+  private addFinding(record: Finding): void {
+    const others = this.findings.filter((old) => old.rule !== record.rule || old.fqn !== record.fqn || old.call !== record.call);
+    this.findings = [...others, record].sort(
+      (a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity) || (b.step ?? 0) - (a.step ?? 0),
+    );
+  }
+
+  /** Steps with statistics, loaded or not, rising. */
+  capturedSteps(): number[] {
+    this.captured ??= [...new Set([...this.steps.filter((step) => step.captured).map((step) => step.step), ...this.loadedSteps])].sort((a, b) => a - b);
+    return this.captured;
+  }
+
+  /** Steps whose statistics are here, rising. */
+  loadedList(): readonly number[] {
+    return this.loadedSteps;
+  }
+
+  loaded(step: number): boolean {
+    return this.tables.has(step);
+  }
+
+  /** Nearest captured step not after `step`, else the first; null if there is none. */
+  capturedAt(step: number | null): number | null {
+    return nearest(this.capturedSteps(), step);
+  }
+
+  /** The same among those that are loaded: what can be shown now. */
+  loadedAt(step: number | null): number | null {
+    return nearest(this.loadedSteps, step);
+  }
+
+  /** The last step there is anything about. */
+  lastStep(): number | null {
+    const steps = [this.steps.at(-1)?.step, this.loadedSteps.at(-1)].filter((step) => step !== undefined);
+    return steps.length ? Math.max(...steps) : null;
+  }
+
+  /** Graph of the last pass with gradients up to a step, else of any pass, else the last that came. Null: the newest. */
+  graphAt(step: number | null): Graph | null {
+    let other: Graph | null = null;
+    const from = step === null ? this.passes.length : lowerBound(this.passes, step + 1);
+    for (let i = from - 1; i >= 0; i--) {
+      const pass = this.passes[i]!;
+      const graph = pass.graph_id === null ? undefined : this.graphs.get(pass.graph_id);
+      if (graph && pass.grad_enabled) return graph;
+      other ??= graph ?? null;
+    }
+    const all = [...this.graphs.values()];
+    return other ?? (step === null ? all.at(-1) : all[0]) ?? null;
+  }
+
+  addressNumber(fqn: string, call: number, output = 0): number | null {
+    return this.addressNumbers.get(addressKey(fqn, call, output)) ?? null;
+  }
+
+  /** Newest pass of a step first. */
+  private find<T>(fqn: string, call: number, role: Role, step: number, output: number, read: (table: StatsTable, row: number) => T): T | null {
+    const address = this.addressNumber(fqn, call, output);
+    if (address === null) return null;
+    const key = tensorKey(address, roleCode(role));
+    for (const table of this.tables.get(step) ?? []) {
+      const row = table.row(key);
+      if (row !== null) return read(table, row);
+    }
+    return null;
+  }
+
+  summary(fqn: string, call: number, role: Role, step: number, output = 0): TensorSummary | null {
+    return this.find(fqn, call, role, step, output, (table, row) => table.summary(row));
+  }
+
+  stat(fqn: string, call: number, role: Role, step: number, name: StatName, output = 0): number | null {
+    return this.find(fqn, call, role, step, output, (table, row) => table.stat(row, name));
+  }
+
+  /** One statistic over the steps at which this tensor was measured; steps that a Select answered are in it as well. */
+  series(fqn: string, call: number, name: StatName, role: Role, output = 0): Series {
+    const key = `${name} ${role} ${addressKey(fqn, call, output)}`;
+    const cached = this.seriesCache.get(key);
+    if (cached) return cached;
+    const points = new Map<number, number | null>();
+    const address = this.addressNumber(fqn, call, output);
+    const reply = address === null ? undefined : this.replies.get(tensorKey(address, roleCode(role)));
+    if (reply && REPLIED.has(name)) {
+      const column = reply[name as "mean"];
+      reply.step.forEach((step, i) => points.set(step, Number.isNaN(column[i]!) ? null : (column[i] ?? null)));
+    }
+    for (const step of this.loadedSteps) {
+      const found = this.find(fqn, call, role, step, output, (table, row) => ({ value: table.stat(row, name) }));
+      if (found) points.set(step, found.value);
+    }
+    const steps = [...points.keys()].sort((a, b) => a - b);
+    const series = { steps, values: steps.map((step) => points.get(step)!) };
+    this.seriesCache.set(key, series);
+    return series;
+  }
+
+  /** Layer statistics at a step, else the nearest earlier ones. */
+  layer(fqn: string, call: number, step: number | null): LayerStats | null {
+    const list = this.layers(fqn, call);
+    if (step === null) return list.at(-1) ?? null;
+    const i = lowerBound(list, step + 1) - 1;
+    return list[Math.max(0, i)] ?? null;
+  }
+
+  layers(fqn: string, call: number): readonly LayerStats[] {
+    return this.layerStats.get(layerKey(fqn, call)) ?? [];
+  }
+
+  scalarNames(): string[] {
+    const names = new Set<string>();
+    for (const step of this.steps) for (const name of Object.keys(step.scalars)) names.add(name);
+    for (const record of this.late) for (const name of Object.keys(record.scalars)) names.add(name);
+    return [...names];
+  }
+
+  /** Names of scalars that were logged for a step already done: evaluations. */
+  lateScalars(): readonly ScalarRecord[] {
+    return this.late;
+  }
+
+  scalars(name: string): Series {
+    const cached = this.scalarCache.get(name);
+    if (cached) return cached;
+    const points: { step: number; value: number }[] = [];
+    for (const record of [...this.steps, ...this.late]) {
+      if (Object.hasOwn(record.scalars, name)) points.push({ step: record.step, value: record.scalars[name]! });
+    }
+    if (this.late.length) points.sort((a, b) => a.step - b.step);
+    const series = { steps: points.map((p) => p.step), values: points.map((p) => (Number.isNaN(p.value) ? null : p.value)) };
+    this.scalarCache.set(name, series);
+    return series;
+  }
+
+  /** The step record at or before a step. */
+  stepAt(step: number | null): StepRecord | null {
+    if (step === null) return this.steps.at(-1) ?? null;
+    return this.steps[lowerBound(this.steps, step + 1) - 1] ?? null;
+  }
+
+  /** log10 of |update| / |parameters| over several parameters at a step; −∞ where nothing moved, null where unknown. */
+  updateRatio(params: readonly string[], step: number): number | null {
+    let [update, weight, found] = [0, 0, false];
+    for (const name of params) {
+      const moved = this.stat(name, 0, "update", step, "l2");
+      const size = this.stat(name, 0, "parameter", step, "l2");
+      if (moved === null || size === null) continue;
+      found = true;
+      update += moved ** 2;
+      weight += size ** 2;
+    }
+    if (!found || weight === 0) return null;
+    return Math.log10(Math.sqrt(update / weight));
+  }
+}
+
+function insertSorted(list: number[], step: number): void {
+  let i = list.length;
+  while (i > 0 && list[i - 1]! > step) i--;
+  if (list[i - 1] !== step) list.splice(i, 0, step);
+}
+
+function nearest(list: readonly number[], step: number | null): number | null {
+  if (step === null) return list.at(-1) ?? null;
+  let [low, high] = [0, list.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (list[middle]! <= step) low = middle + 1;
+    else high = middle;
+  }
+  return list[Math.max(0, low - 1)] ?? null;
+}
+
+function same(a: Record<string, number>, b: Record<string, number>): boolean {
+  const names = Object.keys(a);
+  return names.length === Object.keys(b).length && names.every((name) => Object.is(a[name], b[name]));
+}
