@@ -1,0 +1,1 @@
+"""A user's own forward, backward and optimizer step -> records, without changing any of them."""

@@ -1,0 +1,78 @@
+"""Backward -> gradients of activations, the loss and the ops between the root's output and the loss.
+
+Tensor hooks, never ``register_full_backward_hook``: that one wraps the output in a view, and an in-place ReLU behind it
+raises in the user's forward. A hook object holds an address and the pass, no tensor: a hook that closes over its tensor
+keeps it alive for good, since the cycle runs through C++ where Python's collector does not look.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.hooks import unserializable_hook
+
+
+class GradientHook:
+    """Called with the gradient of one tensor; passes it on until the capture of its pass has ended."""
+
+    def __init__(self, take: Callable[[Any, Tensor], None], key: Any) -> None:
+        self.take: Callable[[Any, Tensor], None] | None = take
+        self.key = key
+
+    def __call__(self, gradient: Tensor) -> None:
+        if self.take is not None:
+            self.take(self.key, gradient)
+
+    def release(self) -> None:
+        self.take = None
+
+    def __deepcopy__(self, memo: Any) -> GradientHook:
+        return GradientHook(_nothing, None)  # a copy of the user's tensor is not watched
+
+
+def _nothing(key: Any, gradient: Tensor) -> None:
+    return None
+
+
+def hook_gradient(tensor: Tensor, take: Callable[[Any, Tensor], None], key: Any) -> tuple[GradientHook, Any] | None:
+    """Hooks a tensor that will get a gradient: (hook, its handle); None if it will get none."""
+    if not tensor.requires_grad:
+        return None
+    hook = GradientHook(take, key)
+    unserializable_hook(hook)
+    return hook, tensor.register_hook(hook)
+
+
+def in_backward() -> bool:
+    """Whether autograd runs this code: a recomputation by activation checkpointing is no new pass."""
+    current = getattr(torch._C, "_current_graph_task_id", None)
+    return current is not None and current() != -1
+
+
+def backward_roots() -> tuple[Tensor, ...]:
+    """The tensors on which the backward now running was called, found in the frames below; () if none is found.
+
+    On a GPU the hook runs in a thread of the engine, so all threads are looked through, this one first.
+    """
+    frames = [sys._getframe(1), *sys._current_frames().values()]
+    for start in frames:
+        frame: Any = start
+        limit = 200
+        while frame is not None and limit:
+            if frame.f_code.co_name == "_engine_run_backward" and "t_outputs" in frame.f_locals:
+                return tuple(t for t in frame.f_locals["t_outputs"] if isinstance(t, Tensor))
+            frame = frame.f_back
+            limit -= 1
+    return ()
+
+
+def loss_of(roots: tuple[Tensor, ...]) -> Tensor | None:
+    """The loss among what backward was called on: its scalars' sum, detached; None if none is a scalar."""
+    scalars = [t.detach() for t in roots if t.numel() == 1]
+    if not scalars:
+        return None
+    return scalars[0] if len(scalars) == 1 else torch.stack([s.reshape(()).float() for s in scalars]).sum()

@@ -1,0 +1,142 @@
+"""What is captured, and when: selection by module path and role, and a schedule that keeps a budget of step time."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from graphscope.errors import UnknownName, did_you_mean
+from graphscope.schema import ROLES
+
+Every = str | int | Callable[[int], bool]
+
+DENSE_STEPS = 20
+LOG_SPACED = frozenset({25, 32, 40, 50, 63, 79, 100})
+"""Steps that are captured after the dense first ones whatever they cost; from then on the budget alone decides."""
+FLOOR_SECONDS = 20e-6
+"""Least time a step that watching may take: below it a budget of a tiny step could never be kept."""
+WINDOW = 64
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which modules and which roles have statistics taken."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ROLES
+
+    @classmethod
+    def of(
+        cls, include: str | Sequence[str] | None, exclude: str | Sequence[str] | None, roles: Sequence[str] | None
+    ) -> Selection:
+        """Arguments of ``watch`` -> a Selection. Raises UnknownName for a role that does not exist."""
+
+        def globs(given: str | Sequence[str] | None) -> tuple[str, ...]:
+            return () if given is None else (given,) if isinstance(given, str) else tuple(given)
+
+        wanted = tuple(ROLES if roles is None else [roles] if isinstance(roles, str) else roles)
+        for role in wanted:
+            if role not in ROLES:
+                raise UnknownName(
+                    f"watch(roles={list(wanted)!r}): no role is called {role!r}. "
+                    f"Roles: {', '.join(ROLES)}.{did_you_mean(str(role), ROLES)}"
+                )
+        return cls(globs(include), globs(exclude), wanted)
+
+    def wants(self, name: str) -> bool:
+        """Whether a module path or parameter name is included and not excluded, by globs such as ``layer1.*``."""
+        if self.include and not any(fnmatch.fnmatchcase(name, glob) for glob in self.include):
+            return False
+        return not any(fnmatch.fnmatchcase(name, glob) for glob in self.exclude)
+
+    @property
+    def activations(self) -> bool:
+        return "activation" in self.roles
+
+    @property
+    def gradients(self) -> bool:
+        return "gradient" in self.roles
+
+    @property
+    def layers(self) -> bool:
+        """Whether probes look into layers: what they record is about activations."""
+        return self.activations
+
+
+def checked_every(every: object) -> Every:
+    """The argument of ``watch`` as it can be used. Raises UnknownName for anything else."""
+    if every == "auto" or callable(every):
+        return every
+    if isinstance(every, int) and not isinstance(every, bool) and every >= 1:
+        return every
+    raise UnknownName(
+        f'watch(every={every!r}): wanted "auto", a whole number of steps from 1 up, '
+        "or a function of the step number that says whether to capture it."
+    )
+
+
+class Schedule:
+    """Decides for each step whether to capture it, from what watching took so far."""
+
+    def __init__(self, every: Every = "auto", budget: float = 0.01) -> None:
+        self.every = every
+        self.budget = budget
+        self._forced = 0
+        self._capture_cost = 0.0
+        self._light_cost = 0.0
+        self._light_due = 0.0
+        self._step_seconds = 0.0
+        self._credit = 0.0
+        self._recent: deque[tuple[float, float]] = deque(maxlen=WINDOW)
+
+    def capture_next(self, steps: int = 1) -> None:
+        """Capture the coming steps whatever the schedule says."""
+        self._forced = max(self._forced, steps)
+
+    def wants(self, step: int) -> bool:
+        """Whether the step that begins now is captured."""
+        if self._forced > 0:
+            return True
+        if callable(self.every):
+            return bool(self.every(step))
+        if isinstance(self.every, int):
+            return step % self.every == 0
+        return step <= DENSE_STEPS or step in LOG_SPACED or self._credit >= self._capture_cost
+
+    def wants_loss(self) -> bool:
+        """Whether the loss of an uncaptured pass is read: always if it fits into half the budget, else now and then."""
+        allowed = max(self.budget * self._step_seconds, FLOOR_SECONDS) / 2
+        self._light_due += min(1.0, allowed / self._light_cost) if self._light_cost else 1.0
+        if self._light_due >= 1.0:
+            self._light_due -= 1.0
+            return True
+        return False
+
+    def account(self, step: int, captured: bool, step_seconds: float | None, self_seconds: float) -> None:
+        """What a step took in all and what of it was ours."""
+        if captured:
+            self._forced = max(0, self._forced - 1)
+            # The worst of recent costs, forgotten slowly: one cheap capture must not lead to a burst of dear ones.
+            self._capture_cost = max(self_seconds, 0.9 * self._capture_cost)
+        else:
+            self._light_cost = 0.9 * self._light_cost + 0.1 * self_seconds if self._light_cost else self_seconds
+        if step_seconds is None:
+            return
+        own = max(step_seconds - self_seconds, 0.0)
+        self._step_seconds = 0.9 * self._step_seconds + 0.1 * own if self._step_seconds else own
+        self._recent.append((own, self_seconds))
+        if step >= DENSE_STEPS:
+            earned = max(self.budget * own, FLOOR_SECONDS)
+            most = max(self._capture_cost, earned) * 1.001
+            self._credit = min(self._credit + earned - self_seconds, most)
+            if step <= max(LOG_SPACED):
+                self._credit = max(self._credit, 0.0)  # the first captures are not paid back later
+
+    @property
+    def overhead(self) -> float | None:
+        """Share of step time that watching took over the last steps; None before the first step."""
+        total = sum(own for own, _ in self._recent)
+        return sum(ours for _, ours in self._recent) / total if total > 0 else None

@@ -1,0 +1,62 @@
+"""BatchNorm calls -> BatchNormStats: the batch's own mean and variance beside the running ones that eval() uses.
+
+The batch statistics are computed from the layer's input, not read from autograd: in eval mode the layer computes none,
+and it is then that the difference matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from graphscope.schema import BatchNormStats
+
+LAYERS = (nn.modules.batchnorm._BatchNorm,)
+
+
+def before(module: nn.Module, args: tuple[Any, ...]) -> None:
+    """Nothing: BatchNorm does not write into its input."""
+
+
+def channel_moments(x: Tensor) -> tuple[Tensor, Tensor, int]:
+    """Mean and biased variance per channel and the values per channel, as the batch is normalised with them.
+
+    Shapes: x [N, C, ...] -> mean [C], var [C], in float64 (in float32 on devices without it).
+    Source: torch.nn.BatchNorm2d: the biased variance normalises, the unbiased one updates running_var.
+    """
+    dims = [d for d in range(x.dim()) if d != 1]
+    wide = x.detach().float() if x.device.type == "mps" else x.detach().double()
+    variance, mean = torch.var_mean(wide, dim=dims, correction=0)
+    return mean, variance, x.numel() // max(1, x.shape[1])
+
+
+def after(
+    step: int, fqn: str, call: int, module: Any, args: tuple[Any, ...], output: Any, state: None
+) -> Callable[[], BatchNormStats] | None:
+    """One call of the layer -> its statistics, read when the step ends; None for an input that has no values."""
+    x = args[0] if args else None
+    if not isinstance(x, Tensor) or x.dim() < 2 or not x.numel() or x.device.type == "meta":
+        return None
+    mean, variance, count = channel_moments(x)
+    kept = {name: _copy(getattr(module, name)) for name in ("running_mean", "running_var", "weight", "bias")}
+    tracked = _copy(module.num_batches_tracked)
+    training = module.training or module.running_mean is None
+    momentum, eps = module.momentum, module.eps
+
+    def read() -> BatchNormStats:
+        columns = {name: None if value is None else value.cpu().double().numpy() for name, value in kept.items()}
+        return BatchNormStats(
+            step=step, fqn=fqn, call=call, training=training, momentum=momentum, eps=eps, count=count,
+            batches_tracked=None if tracked is None else int(tracked),
+            batch_mean=mean.cpu().double().numpy(), batch_var=variance.cpu().double().numpy(), **columns,
+        )  # fmt: skip
+
+    return read
+
+
+def _copy(value: Tensor | None) -> Tensor | None:
+    """The value as it is now: the optimizer changes weight and bias before the step ends."""
+    return None if value is None else value.detach().clone()

@@ -1,0 +1,37 @@
+"""Python frames -> the user's line that called a torch function: the innermost frame outside torch and GraphScope."""
+
+from __future__ import annotations
+
+import sys
+from functools import lru_cache
+from pathlib import Path
+from types import CodeType, FrameType
+
+import torch
+
+_OURS = str(Path(__file__).resolve().parent.parent)
+_TORCH = str(Path(torch.__file__).resolve().parent)
+
+
+@lru_cache(maxsize=16_384)
+def _is_users(code: CodeType) -> bool:
+    """Whether code is the user's. The built-in trainer's networks count as the user's: they are what is looked at."""
+    name = code.co_filename
+    if name.startswith("<frozen"):
+        return False
+    return not name.startswith(_TORCH) and (not name.startswith(_OURS) or f"{_OURS}/trainer" in name)
+
+
+def user_line(depth: int = 2, limit: int = 60) -> tuple[str, int] | None:
+    """File and line of the innermost user frame, at least ``depth`` frames up; None if ``limit`` frames hold none."""
+    frame: FrameType | None
+    try:
+        frame = sys._getframe(depth)
+    except ValueError:
+        return None
+    while frame is not None and limit:
+        if _is_users(frame.f_code):
+            return frame.f_code.co_filename, frame.f_lineno
+        frame = frame.f_back
+        limit -= 1
+    return None

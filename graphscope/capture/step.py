@@ -1,0 +1,157 @@
+"""Everything captured in one step -> its records: graphs, addresses, passes, layer statistics and one table of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from graphscope.capture.forward import Address, ForwardCapture, Key
+from graphscope.capture.loss_ops import LossOp
+from graphscope.capture.plan import Selection
+from graphscope.capture.summary import FIELDS, Row, change_base, collect, measure, measure_change
+from graphscope.graph import OpNode, Value
+from graphscope.schema import ROLES, AddressTable, GraphRecord, PassRecord, StepStats
+
+
+class AddressNumbers:
+    """Addresses -> their numbers in the run, and the ones that no record has named yet."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Address, int] = {}
+        self._told = 0
+
+    def __call__(self, address: Address) -> int:
+        return self._numbers.setdefault(address, len(self._numbers))
+
+    def news(self) -> AddressTable | None:
+        """The addresses added since the last call, as a record."""
+        new = list(self._numbers)[self._told :]
+        if not new:
+            return None
+        start, self._told = self._told, len(self._numbers)
+        fqn, call, output = zip(*new, strict=True)
+        return AddressTable(start=start, fqn=fqn, call=call, output=output)
+
+
+class ParameterCapture:
+    """Parameters, their gradients and their updates around one optimizer step."""
+
+    def __init__(self, selection: Selection) -> None:
+        self.selection = selection
+        self.rows: dict[Key, Row] = {}
+        self._bases: dict[str, Tensor] = {}
+
+    def before(self, parameters: Mapping[str, nn.Parameter]) -> None:
+        """At the optimizer's step pre-hook: gradients are accumulated, unscaled and clipped by now."""
+        roles = self.selection.roles
+        for name, parameter in parameters.items():
+            if not self.selection.wants(name):
+                continue
+            address = (name, 0, 0)
+            if "parameter" in roles:
+                self.rows[address, "parameter"] = measure(parameter)
+            if "parameter_gradient" in roles and parameter.grad is not None:
+                self.rows[address, "parameter_gradient"] = measure(parameter.grad)
+            plain = parameter.is_floating_point() and type(parameter) is nn.Parameter and parameter.numel() > 0
+            if "update" in roles and plain and parameter.device.type != "meta":
+                self._bases[name] = change_base(parameter)
+
+    def after(self, parameters: Mapping[str, nn.Parameter]) -> None:
+        """At the step post-hook: what changed."""
+        for name, base in self._bases.items():
+            parameter = parameters.get(name)
+            if parameter is not None and parameter.numel() >= base.numel():
+                self.rows[(name, 0, 0), "update"] = measure_change(base, parameter)
+        self._bases.clear()
+
+
+def stats_record(step: int, pass_index: int, rows: Mapping[Key, Row], numbers: Callable[[Address], int]) -> StepStats:
+    """Rows -> one table; the only place of a step that waits for a device."""
+    keys, items = list(rows), list(rows.values())
+    table, histogram_row, histogram = collect(items)
+    dtypes = list(dict.fromkeys(row.dtype for row in items))
+    columns = {name: table[:, i] for i, name in enumerate(FIELDS)}
+    counts = {name: columns.pop(name).astype(np.int64) for name in ("zeros", "nan", "pos_inf", "neg_inf")}
+    return StepStats(
+        step=step,
+        pass_index=pass_index,
+        address=np.array([numbers(address) for address, _ in keys], dtype=np.uint32),
+        role=np.array([ROLES.index(role) for _, role in keys], dtype=np.uint8),
+        flags=np.array([row.flags for row in items], dtype=np.uint8),
+        dtype=np.array([dtypes.index(row.dtype) for row in items], dtype=np.uint8),
+        ndim=np.array([len(row.shape) for row in items], dtype=np.uint8),
+        sizes=np.array([size for row in items for size in row.shape], dtype=np.int64),
+        count=np.array([row.count for row in items], dtype=np.int64),
+        histogram_row=histogram_row,
+        histogram=histogram,
+        dtypes=dtypes,
+        unmeasured={str(i): row.unmeasured for i, row in enumerate(items) if row.unmeasured},
+        **columns,
+        **counts,
+    )
+
+
+def loss_nodes(capture: ForwardCapture, chain: Iterable[LossOp], line: tuple[str, int] | None) -> tuple[OpNode, ...]:
+    """Ops behind the root's output as nodes of the root's scope, numbered after the forward's."""
+    nodes: list[OpNode] = []
+    made: dict[int, Value] = {}
+    first = len(capture.ops.nodes)
+
+    def known(read: Any) -> bool:
+        return isinstance(read, int) or id(read) in made
+
+    for op in chain:
+        values = capture.values.values
+        inputs = tuple(values[read] if isinstance(read, int) else made[id(read)] for read in op.reads if known(read))
+        like = inputs[0] if inputs else None
+        shape: tuple[int, ...] = () if op.attrs.get("reduction") != "none" or like is None else like.shape[:1]
+        value = Value(
+            len(capture.values.values), "op", "", shape, like.dtype if like else "", like.device if like else "", True
+        )
+        capture.values.values.append(value)
+        made[id(op)] = value
+        nodes.append(
+            OpNode(
+                first + len(nodes), op.op, 0, "", 0, inputs, (value,), attrs=op.attrs, source=line,
+                grad_fn=op.grad_fn, opaque=op.opaque,
+            )
+        )  # fmt: skip
+    return tuple(nodes)
+
+
+class Pass:
+    """One forward of a captured step with what its backward showed."""
+
+    def __init__(self, capture: ForwardCapture, index: int, training: bool, grad_enabled: bool) -> None:
+        self.capture = capture
+        self.index = index
+        self.training = training
+        self.grad_enabled = grad_enabled
+        self.chain: list[LossOp] = []
+        self.line: tuple[str, int] | None = None
+
+    def records(self, known_graphs: set[str], numbers: Callable[[Address], int]) -> list[Any]:
+        """[GraphRecord if new], PassRecord, layer statistics."""
+        graph = self.capture.graph(loss_nodes(self.capture, self.chain, self.line))
+        records: list[GraphRecord | Any] = []
+        if graph.graph_id not in known_graphs:
+            known_graphs.add(graph.graph_id)
+            records.append(graph.to_record())
+        records.append(
+            PassRecord(
+                step=self.capture.step,
+                pass_index=self.index,
+                graph_id=graph.graph_id,
+                training=self.training,
+                grad_enabled=self.grad_enabled,
+                input_shapes=[list(value.shape) for value in self.capture.inputs],
+                error=self.capture.error,
+                error_fqn=self.capture.error_fqn,
+            )
+        )
+        records += [pending() for pending in self.capture.pending]
+        self.capture.finish()
+        return records

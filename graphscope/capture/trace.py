@@ -1,0 +1,100 @@
+"""One forward of ours -> its Graph; the model, its modes and all random states are as before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from graphscope.capture.forward import ForwardCapture, error_text
+from graphscope.capture.guard import Guard
+from graphscope.capture.modules import read_modules
+from graphscope.capture.plan import Selection
+from graphscope.capture.restore import restored
+from graphscope.capture.values import dtype_of, shape_of, tensors_in
+from graphscope.errors import InputMismatch, NotAModule
+from graphscope.graph import Graph, module_tree
+
+STRUCTURE_ONLY = Selection(roles=())
+
+
+def checked_model(call: str, model: object) -> nn.Module:
+    """The model itself. Raises NotAModule, saying what was given, for anything else."""
+    if isinstance(model, nn.Module):
+        return model
+    hint = ""
+    if isinstance(model, type) and issubclass(model, nn.Module):
+        hint = f" Did you mean an instance, {model.__name__}(...)?"
+    elif isinstance(model, dict):
+        hint = " This looks like a state_dict; load it into its model first."
+    raise NotAModule(
+        f"{call}: found {type(model).__name__ if not isinstance(model, type) else 'the class ' + model.__name__}, "
+        f"wanted a torch.nn.Module.{hint}"
+    )
+
+
+def modules_of(model: object) -> Graph:
+    """The module tree alone, for a model of which no pass was seen."""
+    return module_tree(read_modules(checked_model("graphscope", model)).infos)
+
+
+def captured_forward(
+    model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], selection: Selection,
+    after: Callable[[Any], Any] | None = None,
+) -> ForwardCapture:  # fmt: skip
+    """Runs the forward (and ``after`` on its output, in the root's scope) and restores the model.
+
+    Raises InputMismatch, which also is of the type of the forward's own exception, with the partial graph.
+    """
+    capture = ForwardCapture(model, read_modules(model), 0, selection, Guard(strict=True))
+    try:
+        with restored(model), capture:
+            capture.take_inputs(model, args, kwargs)
+            output = model._call_impl(*args, **kwargs)
+            if after is not None:
+                capture.ops.stack.append(0)
+                after(output)
+    except Exception as error:
+        raise _mismatch(model, args, kwargs, capture, error) from error
+    finally:
+        capture.finish()
+    return capture
+
+
+def _mismatch(
+    model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], capture: ForwardCapture, error: Exception
+) -> InputMismatch:
+    given = ", ".join([f"{dtype_of(t)}{list(shape_of(t))}" for t in tensors_in((args, dict(kwargs)))] or ["no tensor"])
+    graph = capture.graph()
+    last = graph.nodes[-1] if graph.nodes and graph.nodes[-1].failed else None
+    where = ""
+    if last is not None:
+        where = f" in {last.fqn or type(model).__name__} ({last.op}"
+        where += f", {Path(last.source[0]).name}:{last.source[1]})" if last.source else ")"
+    text = (
+        f"trace({type(model).__name__}, {given}): its forward raised{where}: {error_text(error)}. "
+        "Wanted: inputs as the model takes them in training. The graph up to there is in the error's .graph."
+    )
+    kind: type[InputMismatch] = InputMismatch
+    try:  # also an instance of what the forward raised, so that `except RuntimeError` still catches it
+        kind = type("InputMismatch", (InputMismatch, type(error)), {"__module__": "graphscope.errors"})
+        mismatch = kind(text)
+    except TypeError:  # exceptions whose layout or arguments are their own
+        mismatch = InputMismatch(text)
+    mismatch.graph = graph
+    return mismatch
+
+
+def trace(model: nn.Module, *args: Any, **kwargs: Any) -> Graph:
+    """One forward with the given inputs -> Graph, in the mode the model is in, with gradients as they are enabled.
+
+    Buffers, training mode and the random states of torch, Python and numpy are restored, also when it raises; other
+    Python state that the forward changes is the model's own.
+
+    Raises NotAModule for anything but a module; InputMismatch where the forward raises, with the part that ran as
+    ``.graph``, and also an instance of what the forward raised.
+    """
+    checked_model("trace(model, ...)", model)
+    return captured_forward(model, args, kwargs, STRUCTURE_ONLY).graph()

@@ -1,0 +1,120 @@
+"""Tensors -> values: which tensor, at which moment, an op read or made.
+
+A bare ``id()`` is reused as soon as a tensor dies (98 of 100 temporaries), so each entry holds a weak reference that
+is compared with ``is``. An in-place op makes a new value of its tensor, and of every tensor known to share its memory,
+so that reading the base after writing into a view leads to the op that wrote.
+"""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphscope.graph import Value
+
+MAX_DEPTH = 6
+"""How deep tensors are looked for in lists, tuples, dicts and dataclasses."""
+
+
+def tensors_in(thing: Any, depth: int = MAX_DEPTH) -> list[Tensor]:
+    """Tensors in nested lists, tuples, dicts and dataclasses, in order; iterators are not consumed."""
+    if isinstance(thing, Tensor):
+        return [thing]
+    if depth == 0 or thing is None or isinstance(thing, int | float | str | bytes):
+        return []
+    if isinstance(thing, list | tuple):
+        return [tensor for item in thing for tensor in tensors_in(item, depth - 1)]
+    if isinstance(thing, dict):
+        return [tensor for item in thing.values() for tensor in tensors_in(item, depth - 1)]
+    if hasattr(type(thing), "__dataclass_fields__"):
+        names = type(thing).__dataclass_fields__
+        return [tensor for name in names for tensor in tensors_in(getattr(thing, name, None), depth - 1)]
+    return []
+
+
+def shape_of(tensor: Tensor) -> tuple[int, ...]:
+    """Sizes, or () where a tensor refuses to tell (nested tensors)."""
+    try:
+        return tuple(tensor.shape)
+    except RuntimeError:
+        return ()
+
+
+def dtype_of(tensor: Tensor) -> str:
+    """``float32`` rather than ``torch.float32``."""
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def storage_of(tensor: Tensor) -> int | None:
+    """What tensors that share memory have in common; None for tensors without plain storage."""
+    try:
+        return int(tensor.untyped_storage()._cdata)
+    except (RuntimeError, NotImplementedError, AttributeError):
+        return None
+
+
+@dataclass(slots=True)
+class ValueTable:
+    """The values of one pass."""
+
+    parameters: dict[int, str]
+    buffers: dict[int, str]
+    values: list[Value] = field(default_factory=list)
+    _known: dict[int, tuple[weakref.ref[Tensor], int]] = field(default_factory=dict)
+    _aliases: dict[int, set[int]] = field(default_factory=dict)
+    """Storage -> ids of known tensors in it; only for storages in which a view was made."""
+
+    def make(self, tensor: Tensor, kind: str, name: str = "") -> Value:
+        """A new value for a tensor as it is now."""
+        value = Value(
+            len(self.values), kind, name, shape_of(tensor), dtype_of(tensor), str(tensor.device), tensor.requires_grad
+        )
+        self.values.append(value)
+        self._known[id(tensor)] = (weakref.ref(tensor), value.id)
+        return value
+
+    def get(self, tensor: Tensor) -> Value | None:
+        """The present value of a tensor, or None if it was not seen in this pass."""
+        entry = self._known.get(id(tensor))
+        return self.values[entry[1]] if entry is not None and entry[0]() is tensor else None
+
+    def read(self, tensor: Tensor) -> Value:
+        """The value that an op reads: a known one, or a parameter, buffer or constant from outside."""
+        value = self.get(tensor)
+        if value is not None:
+            return value
+        if id(tensor) in self.parameters:
+            return self.make(tensor, "parameter", self.parameters[id(tensor)])
+        if id(tensor) in self.buffers:
+            return self.make(tensor, "buffer", self.buffers[id(tensor)])
+        return self.make(tensor, "constant")
+
+    def share(self, output: Tensor, inputs: list[Tensor]) -> bool:
+        """Whether an output lives in the memory of an input; remembers it, for a later write into either."""
+        storage = storage_of(output)
+        if storage is None:
+            return False
+        sharers = {id(t) for t in inputs if storage_of(t) == storage}
+        if sharers:
+            self._aliases.setdefault(storage, set()).update(sharers, {id(output)})
+        return bool(sharers)
+
+    def written(self, tensor: Tensor) -> list[Value]:
+        """New values after a write into a tensor: its own first, then those of the known tensors in its memory."""
+        made = [self.make(tensor, "op")]
+        storage = storage_of(tensor)
+        for other in self._aliases.get(storage, ()) if storage is not None else ():
+            entry = self._known.get(other)
+            alias = entry[0]() if entry else None
+            if alias is not None and alias is not tensor and id(alias) not in self.parameters:
+                made.append(self.make(alias, "op"))
+        return made
+
+
+def is_wrapped(tensor: Tensor) -> bool:
+    """Whether a functorch transform (vmap, grad) runs: such tensors have no values to look at."""
+    return bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))

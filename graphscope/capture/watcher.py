@@ -1,0 +1,339 @@
+"""A model in the user's loop -> records, step by step.
+
+For the time of the watch the root's ``_compiled_call_impl`` (an instance attribute that ``nn.Module.__call__`` looks at
+first and ``__getstate__`` drops) is a wrapper around ``root._call_impl``. So nothing hangs in the model's hook
+dictionaries: a pickle or deep copy of a watched model is an unwatched model, and loads where GraphScope is absent.
+Steps are counted by the optimizer hooks that torch keeps for all optimizers.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.optimizer import (
+    Optimizer,
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
+
+from graphscope.capture.forward import ForwardCapture, error_text
+from graphscope.capture.gradients import in_backward
+from graphscope.capture.guard import Guard
+from graphscope.capture.loss_tap import LossTap
+from graphscope.capture.modules import ModuleTree, read_modules, trainable_parameters, tree_signature, walk_modules
+from graphscope.capture.pass_log import PassLog
+from graphscope.capture.plan import Schedule, Selection
+from graphscope.capture.probes import is_mode_dependent
+from graphscope.capture.stale import StaleGradients
+from graphscope.capture.step import AddressNumbers, ParameterCapture, Pass, stats_record
+from graphscope.schema import ROLES, Note, PassRecord, StepRecord, StepStats
+
+Sink = Callable[[Sequence[Any]], None]
+
+
+class Watcher:
+    """Attached to one root module between ``attach`` and ``detach``."""
+
+    def __init__(
+        self, root: nn.Module, optimizer: Any, *, schedule: Schedule, selection: Selection, guard: Guard, sink: Sink,
+        loss_fn: nn.Module | None = None,
+    ) -> None:  # fmt: skip
+        self.root = weakref.ref(root)
+        self.schedule = schedule
+        self.selection = selection
+        self.guard = guard
+        self.sink = sink
+        self.step = 0
+        self.epoch: int | None = None
+        self.logged: dict[str, float] = {}
+        self.captured_steps = 0
+        self.tree: ModuleTree = read_modules(root)
+        self.observes_ops = not has_compiled(root)
+        self._primary = weakref.ref(_unwrapped(optimizer)) if optimizer is not None else None
+        self._optimizer_exists: bool | None = None
+        self._numbers = AddressNumbers()
+        self._known_graphs: set[str] = set()
+        self._log = PassLog()
+        self._stale = StaleGradients()
+        self._tap = LossTap(guard, loss_fn)
+        self._capturing = False
+        self._passes: list[Pass] = []
+        self._parameters: ParameterCapture | None = None
+        self._names: dict[str, nn.Parameter] = {}
+        self._grad_passes = 0
+        self._inside = threading.local()
+        self._self_seconds = 0.0
+        self._started = self._last_step = time.perf_counter()
+        self._steps_done = 0
+        self._handles: list[Any] = []
+
+    # Attaching.
+
+    def attach(self) -> None:
+        """Begins the watch; ``detach`` undoes every part of it."""
+        root = self.root()
+        assert root is not None
+        root.__dict__["_compiled_call_impl"] = self._call
+        self._handles = [
+            register_optimizer_step_pre_hook(self._before_step),
+            register_optimizer_step_post_hook(self._after_step),
+        ]
+        self._tap.attach()
+        if not self.observes_ops:
+            text = "The model is compiled: ops and activations inside the compiled region are not observed; "
+            self.sink([Note(severity="info", text=text + "loss, parameters, gradients and updates are.")])
+        self._begin_step()
+
+    def detach(self) -> None:
+        """Leaves the model and torch as they were, and writes what of a step is there."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        root = self.root()
+        if root is not None and root.__dict__.get("_compiled_call_impl") == self._call:
+            del root.__dict__["_compiled_call_impl"]
+        self._tap.detach()
+        self.guard.run(self._flush_partial)
+
+    def _flush_partial(self) -> None:
+        """A step that never reached its optimizer still has passes and perhaps gradients to show."""
+        records = self._pass_records() + self._log.flush(self.step)
+        if records:
+            self.sink(records)
+
+    # The root's call.
+
+    def _call(self, *args: Any, **kwargs: Any) -> Any:
+        root = self.root()
+        if torch.compiler.is_compiling():
+            return root._call_impl(*args, **kwargs)  # type: ignore[union-attr]
+        # DataParallel copies __dict__ into replicas: then the caller's self is the module that was meant.
+        caller = sys._getframe(1).f_locals.get("self")
+        if caller is not root or root is None:
+            return caller._call_impl(*args, **kwargs)  # type: ignore[union-attr]
+        if getattr(self._inside, "value", False) or self.guard.failure or in_backward():
+            return root._call_impl(*args, **kwargs)
+        self._inside.value = True
+        try:
+            return self._watched_call(root, args, kwargs)
+        finally:
+            self._inside.value = False
+
+    def _watched_call(self, root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        started = time.perf_counter()
+        capture = self.guard.run(self._begin_pass, root, args, kwargs)
+        self._self_seconds += time.perf_counter() - started
+        if capture is None:
+            try:
+                output = root._call_impl(*args, **kwargs)
+            except Exception as error:
+                self.guard.run(self._note_failure, error)
+                raise
+            self._timed(self._end_light_pass, output)
+            return output
+        try:
+            with capture:
+                output = root._call_impl(*args, **kwargs)
+        except Exception:
+            self._timed(self._end_captured_pass, capture, None)
+            self.guard.run(self._flush_partial)
+            raise
+        self._timed(self._end_captured_pass, capture, output)
+        return output
+
+    def _timed(self, work: Callable[..., Any], *args: Any) -> None:
+        started = time.perf_counter()
+        self.guard.run(work, *args)
+        self._self_seconds += time.perf_counter() - started
+
+    def _begin_pass(self, root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ForwardCapture | None:
+        if torch.is_grad_enabled():
+            if self._tap.fired and self._primary is None and not self._has_optimizer():
+                self._end_step(None)  # a loop that updates by hand: its next training forward begins a new step
+            self._grad_passes += 1
+        if not (self._capturing and self.observes_ops and torch.is_grad_enabled()):
+            return None
+        if tree_signature(root) != self.tree.signature:
+            self.tree = read_modules(root)
+        capture = ForwardCapture(root, self.tree, self.step, self.selection, self.guard)
+        capture.take_inputs(root, args, kwargs)
+        return capture
+
+    def _end_captured_pass(self, capture: ForwardCapture, output: Any) -> None:
+        root = self.root()
+        self._self_seconds += capture.take_seconds()
+        one = Pass(capture, len(self._passes), bool(root and root.training), torch.is_grad_enabled())
+        self._passes.append(one)
+        if output is not None:
+            self._tap.hook(output, one, self._stale.look)
+
+    def _end_light_pass(self, output: Any) -> None:
+        root = self.root()
+        if root is None:
+            return
+        if torch.is_grad_enabled():
+            if self._capturing or self.schedule.wants_loss():
+                self._tap.hook(output, None, self._stale.look)
+            return
+        layers = () if self._log.same(root.training) else mode_dependent_in_train(root)
+        news = self._log.add(self.step, root.training, layers)
+        if news:
+            self.sink(news)
+
+    def _note_failure(self, error: Exception) -> None:
+        """A forward that raised while nothing was captured: its text at least."""
+        root = self.root()
+        record = PassRecord(
+            step=self.step, pass_index=self._grad_passes, graph_id=None, training=bool(root and root.training),
+            grad_enabled=torch.is_grad_enabled(), error=error_text(error),
+        )  # fmt: skip
+        self.sink([*self._log.flush(self.step), record])
+
+    # The optimizer's step.
+
+    def _has_optimizer(self) -> bool:
+        """Whether some living optimizer updates the model though it has not stepped yet (gradient accumulation)."""
+        if self._optimizer_exists is None:
+            found = (thing for thing in gc.get_objects() if isinstance(thing, Optimizer))
+            self._optimizer_exists = any(self._owned(optimizer) for optimizer in found)
+        return self._optimizer_exists
+
+    def _owned(self, optimizer: Optimizer) -> dict[str, nn.Parameter]:
+        """Parameters of the model that an optimizer updates, by name."""
+        root = self.root()
+        if root is None:
+            return {}
+        mine = {id(p): name for name, p in trainable_parameters(root).items()}
+        groups = optimizer.param_groups
+        return {mine[id(p)]: p for group in groups for p in group["params"] if id(p) in mine}
+
+    def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        self._timed(self._take_before, optimizer)
+
+    def _after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        started = time.perf_counter()
+        ends = self.guard.run(self._take_after, optimizer)
+        self._self_seconds += time.perf_counter() - started
+        if ends:
+            self.guard.run(self._end_step, optimizer)
+
+    def _take_before(self, optimizer: Optimizer) -> None:
+        if not self._is_primary(optimizer) and not self._capturing:
+            return
+        if self._capturing:
+            self._names = self._owned(optimizer)
+            if self._names:
+                self._parameters = self._parameters or ParameterCapture(self.selection)
+                self._parameters.before(self._names)
+
+    def _take_after(self, optimizer: Optimizer) -> bool:
+        if self._parameters is not None and self._names:
+            self._parameters.after(self._names)
+            self._names = {}
+        return self._is_primary(optimizer)
+
+    def _is_primary(self, optimizer: Optimizer) -> bool:
+        """Whether this optimizer's steps are the session's: the one given, else the first that updates the model."""
+        if self._primary is None:
+            if not self._owned(optimizer):
+                return False
+            self._primary = weakref.ref(optimizer)
+        return self._primary() is optimizer
+
+    def _begin_step(self) -> None:
+        self._capturing = bool(self.guard.run(self.schedule.wants, self.step))
+        self._passes = []
+        self._parameters = None
+        self._grad_passes = 0
+        self._tap.begin_step()
+
+    def _end_step(self, optimizer: Optimizer | None) -> None:
+        now = time.perf_counter()
+        root = self.root()
+        records: list[Any] = list(self._log.flush(self.step))
+        captured = bool(self._passes or self._parameters)
+        scalars = {**self._tap.scalars(), **_learning_rate(optimizer), **self.logged}
+        if captured:
+            records += self._pass_records(self._parameters)
+            self.captured_steps += 1
+            if (norm := _gradient_norm(records)) is not None:
+                scalars["grad_norm"] = norm
+        passes, stale = self._grad_passes, self._stale.verdict()
+        if root is not None:
+            self._stale.remember(root)
+        self._self_seconds += self._tap.take_seconds() + (time.perf_counter() - now)
+        # The clock runs from optimizer step to optimizer step, so the first step has no length.
+        step_seconds = now - self._last_step if self._steps_done else None
+        records.append(
+            StepRecord(
+                step=self.step, captured=captured, passes=passes, seconds=now - self._started,
+                step_seconds=step_seconds, self_seconds=self._self_seconds, scalars=scalars,
+                stale_gradients=stale, epoch=self.epoch,
+            )
+        )  # fmt: skip
+        self.schedule.account(self.step, captured, step_seconds, self._self_seconds)
+        self.sink(records)
+        self.logged = {}
+        self._self_seconds = 0.0
+        self._last_step = now
+        self.step += 1
+        self._steps_done += 1
+        self._begin_step()
+
+    def _pass_records(self, parameters: ParameterCapture | None = None) -> list[Any]:
+        """Records of the captured passes so far and the table of all their rows (of an address the last pass's)."""
+        passes, self._passes = self._passes, []
+        records: list[Any] = []
+        rows: dict[Any, Any] = {}
+        for one in passes:
+            self._self_seconds += one.capture.take_seconds()  # gradient hooks ran after the forward
+            rows.update(one.capture.rows)
+            records += one.records(self._known_graphs, self._numbers)
+        if parameters is not None:
+            rows.update(parameters.rows)
+        if rows:
+            stats = stats_record(self.step, max(0, len(passes) - 1), rows, self._numbers)
+            news = self._numbers.news()
+            records += [news, stats] if news is not None else [stats]
+        return records
+
+
+def _unwrapped(optimizer: Any) -> Optimizer:
+    """The torch optimizer inside a wrapper such as Accelerate's."""
+    inner = getattr(optimizer, "optimizer", optimizer)
+    return inner if isinstance(inner, Optimizer) else optimizer
+
+
+def has_compiled(root: nn.Module) -> bool:
+    """Whether a part of the model is compiled; a function mode would make Dynamo fall back to eager silently."""
+    return any(
+        type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None) is not None
+        for _, module, _ in walk_modules(root)
+    )
+
+
+def mode_dependent_in_train(root: nn.Module) -> tuple[str, ...]:
+    """Paths of BatchNorm and Dropout layers that are in train mode now."""
+    return tuple(fqn for fqn, module, _ in walk_modules(root) if module.training and is_mode_dependent(module))
+
+
+def _learning_rate(optimizer: Optimizer | None) -> dict[str, float]:
+    """``lr`` of the first parameter group."""
+    groups = optimizer.param_groups if optimizer is not None else []
+    return {"lr": float(groups[0]["lr"])} if groups and "lr" in groups[0] else {}
+
+
+def _gradient_norm(records: Sequence[Any]) -> float | None:
+    """L2 norm over all parameter gradients of the step, as the optimizer saw them."""
+    role = ROLES.index("parameter_gradient")
+    norms = [r.l2[r.role == role] for r in records if isinstance(r, StepStats)]
+    squares = sum(float((n**2).sum()) for n in norms)
+    return squares**0.5 if any(len(n) for n in norms) else None
