@@ -53,7 +53,7 @@ test-all: install browser lint types ## the same and the long tests
 	@$(PYTEST)
 
 bench: install ## what watching costs
-	@$(PYTEST) -s tests/bench
+	@$(PYTEST) -s -o python_files='bench_*.py' tests/bench
 
 clean: ## remove what was built or measured; .venv and js/node_modules stay
 	@rm -rf js/lib graphscope/static graphscope/labextension build dist demo test-artifacts bench-results
@@ -79,7 +79,7 @@ browser:
 	fi
 
 # Four steps, each done again only when what it is made from has changed.
-install: $(VENV)/.installed graphscope/static/.built
+install: $(VENV)/.installed graphscope/static/.built ## only the first half of `make demo`
 
 $(VENV)/.tools: constraints.txt
 	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -97,7 +97,7 @@ js/node_modules/.package-lock.json: js/package-lock.json | $(VENV)/.tools
 
 graphscope/static/.built: $(JS_SOURCES) js/node_modules/.package-lock.json
 	@echo "[3/4] Viewer"
-	@cd js && npm run --silent build:prod >/dev/null
+	@cd js && npm run --silent build:prod
 	@touch $@
 
 # SKIP_JUPYTER_BUILDER: step 3 has built the viewer. Afterwards JupyterLab is pointed at the built folder itself,

@@ -9,7 +9,7 @@
 //   node build.mjs                 what is shipped: minified
 //   node build.mjs --development   readable, with inline source maps
 //   node build.mjs --size          writes nothing; fails when a bundle is larger than the budget
-import { execFileSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -65,11 +65,13 @@ async function writeAll(development) {
   writeFileSync(path.join(STATIC, "report.js"), report);
   writeFileSync(LICENCES, licences([...results.flatMap((result) => Object.keys(result.metafile.inputs)), ...inlined]));
   writeFileSync(path.join(HERE, "lib/entry/lab.js"), lab);
-  execFileSync(process.execPath, [
+  const packed = spawnSync(process.execPath, [
     "node_modules/@jupyter/builder/lib/build-labextension.js",
     "--core-package-file", "node_modules/@jupyterlab/core-meta/core.package.json",
     ...(development ? ["--development"] : []), ".",
-  ], { cwd: HERE, stdio: ["ignore", "inherit", "inherit"] });
+  ], { cwd: HERE, encoding: "utf8" });
+  if (packed.status !== 0 || /warning/i.test(packed.stdout)) console.error(packed.stdout + packed.stderr);
+  if (packed.status !== 0) throw new Error("build.mjs: JupyterLab's builder could not pack lib/entry/lab.js; see above.");
   copyFileSync(LICENCES, path.join(LAB_STATIC, path.basename(LICENCES)));
 }
 

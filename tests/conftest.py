@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import hypothesis
 import pytest
+
+BROWSER_TESTS = Path(__file__).parent / "browser"
 
 os.environ["GRAPHSCOPE_STRICT"] = "1"  # a failure of ours raises; for users it only switches recording off
 os.environ["MPLBACKEND"] = "Agg"
@@ -23,8 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     start its own (asyncio.run) would fail after it.
     """
     for item in items:
-        folder = item.path.relative_to(item.config.rootpath / "tests").parts[0]
-        if folder == "browser":
+        if item.path.is_relative_to(BROWSER_TESTS):
             item.add_marker(pytest.mark.browser)
         if item.get_closest_marker("gpu") and not _has_gpu():
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))

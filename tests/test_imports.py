@@ -20,7 +20,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "graphscope"
 SCRIPTS = ROOT / "js" / "src"
 
-# Area -> areas of ours and packages that it may import beside itself and the standard library.
+# Area -> areas of ours and packages that it may import beside itself and the standard library. "graphscope" is the
+# package itself, with its version and its public names.
 PYTHON = {
     "errors": "",
     "schema": "",
@@ -30,16 +31,17 @@ PYTHON = {
     "capture": "schema errors graph numpy torch",
     "rules": "schema errors graph run numpy",
     "recorder": "schema errors graph messages run capture rules numpy torch",
-    "session": "schema errors graph messages run capture rules recorder numpy torch",
-    "trainer": "errors numpy torch sklearn pooch tqdm",
+    "checking": "schema errors graph run capture rules torch",
+    "session": "schema errors graph messages run capture rules recorder checking graphscope numpy torch",
+    "trainer": "errors numpy torch sklearn pooch requests tqdm",
     "training": "schema errors graph messages run session trainer torch",
     "reports": "schema errors graph messages run numpy graphviz",
     "plot": "schema errors graph run numpy matplotlib",
-    "jupyter": "schema errors graph messages run capture rules recorder session trainer training reports plot cli"
+    "jupyter": "schema errors graph messages run capture rules recorder checking session trainer training reports plot cli"
     " graphscope numpy torch IPython ipywidgets anywidget traitlets comm ipykernel",
-    "cli": "schema errors graph messages run capture rules recorder session trainer training reports plot"
+    "cli": "schema errors graph messages run capture rules recorder checking session trainer training reports plot"
     " graphscope numpy torch tqdm",
-    "__init__": "schema errors graph messages run capture rules session trainer training reports plot jupyter",
+    "__init__": "schema errors graph messages run capture rules checking session trainer training reports plot jupyter",
     "__main__": "cli",
 }
 # The lazy imports against the arrows: how a Graph, a Run and a Session show themselves, and what they turn into.
