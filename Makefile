@@ -71,7 +71,7 @@ types: install
 browser:
 	@if [ -n "$${CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome >/dev/null; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && { echo "Installing Chromium for the browser tests ..."; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+		apt-get update -qq; DEBIAN_FRONTEND=noninteractive \
 		apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core </dev/null >/dev/null; }; then :; \
 	else \
 		echo "Browser tests are skipped: no Chromium found, and it could not be installed (that needs root on Debian)."; \
