@@ -73,7 +73,7 @@ OPTIMIZER_LR: dict[str, float] = {"sgd": 0.1, "momentum": 0.05, "rmsprop": 0.001
 
 # What each network is usually trained with; other optimizers take the table above.
 MODEL_OPTIMIZER: dict[str, tuple[str, float]] = {
-    "cnn-bn": ("momentum", 0.01),
+    "cnn-bn": ("momentum", 0.005),
     "cnn": ("momentum", 0.02),
     "mlp": ("adam", 0.001),
     "mlp-logsoftmax": ("adam", 0.001),

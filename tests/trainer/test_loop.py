@@ -294,4 +294,4 @@ def test_real_digits_are_learnt():
 @pytest.mark.slow
 def test_real_digits_are_learnt_well():
     _, evaluations = run(Trainer(TrainerSettings(epochs=5)))
-    assert evaluations[-1].accuracy > 0.95
+    assert evaluations[-1].accuracy >= 0.97
