@@ -42,7 +42,7 @@ lab: install ## JupyterLab on the first notebook
 
 check: install lint types ## the quick half of `make test`: linters, types, fast unit tests
 	@cd js && npm run --silent test
-	@$(PYTEST) -x -m "not slow and not browser and not notebook"
+	@$(PYTEST) -x -m "not seconds and not slow and not browser and not notebook"
 
 test: install browser lint types ## everything a change needs
 	@cd js && npm run --silent test && npm run --silent size

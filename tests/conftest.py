@@ -12,6 +12,8 @@ BROWSER_TESTS = Path(__file__).parent / "browser"
 
 os.environ["GRAPHSCOPE_STRICT"] = "1"  # a failure of ours raises; for users it only switches recording off
 os.environ["MPLBACKEND"] = "Agg"
+# Small tensors are slower on many threads, and on a busy machine very much so. Before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A slow machine is no failed property; in CI the examples are the same in every run.
 hypothesis.settings.register_profile("graphscope", deadline=None, derandomize=bool(os.environ.get("CI")))
