@@ -51,7 +51,7 @@ DOORS = {
     ("graph", "to_graphviz", "graphviz"),
     ("graph", "to_networkx", "networkx"),
     ("graph", "_repr_mimebundle_", "jupyter"),
-    ("run", "to_dataframe", "pandas"),
+    ("run", "dataframe_of", "pandas"),
     ("run", "_repr_mimebundle_", "jupyter"),
     ("session", "widget", "jupyter"),
     ("session", "_repr_mimebundle_", "jupyter"),
