@@ -44,8 +44,12 @@ class OtherVersion(RunFileError):
     """A run header of another major version."""
 
 
+class RecordTooLarge(RunFileError):
+    """A record beyond the limits that every reader holds."""
+
+
 def encode(record: RunRecord | Reply) -> bytes:
-    """A record or reply -> its blob. Raises RunFileError where a field does not fit its type or the limits."""
+    """A record or reply -> its blob. Raises RunFileError where a field does not fit, RecordTooLarge."""
     fields = FIELDS[record.kind]
     arrays: dict[str, tuple[str, np.ndarray[Any, Any]]] = {}
     scalars: dict[str, Any] = {}
@@ -71,7 +75,7 @@ def encode(record: RunRecord | Reply) -> bytes:
     text = json.dumps(header, separators=(",", ":")).encode("ascii")
     text += b" " * (-len(text) % 8)
     if len(text) > MAX_HEADER or 8 + len(text) + at > MAX_RECORD:
-        raise RunFileError(
+        raise RecordTooLarge(
             f"a {record.kind} record of {(8 + len(text) + at) / 2**20:,.0f} MiB is larger than a record may be "
             f"({MAX_RECORD >> 20} MiB, of it {MAX_HEADER >> 20} MiB of text)"
         )

@@ -1,0 +1,151 @@
+"""RunRecords in, the same records out: what every query of a Run looks things up in.
+
+Files of several ranks and restarts become one run here: one numbering of addresses, and steps, passes and scalars of
+the lowest rank; the other ranks add statistics, findings and notes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from graphscope.run.addresses import Addresses, FileNumbers
+from graphscope.run.codec import encode, with_arrays
+from graphscope.run.frames import frame
+from graphscope.run.stats import Entry, StatsIndex
+from graphscope.run.steps import StepColumns
+from graphscope.schema import (
+    AddressTable,
+    BatchNormStats,
+    DropoutStats,
+    Finding,
+    GraphRecord,
+    LayerStats,
+    Note,
+    PassRecord,
+    RunEnd,
+    RunHeader,
+    RunRecord,
+    ScalarRecord,
+    StepRecord,
+    StepStats,
+)
+
+MAX_HISTOGRAM_BYTES = 256 << 20
+"""Histograms that a live run keeps in memory; beyond it every second step gives its own up (the file keeps them)."""
+
+
+class RunRecords:
+    """The records of one run, indexed as they come. One thread adds, any thread may read."""
+
+    def __init__(self, *, max_histogram_bytes: int | None = MAX_HISTOGRAM_BYTES) -> None:
+        self.headers: list[RunHeader] = []
+        """One for each file: ranks and restarts."""
+        self.ends: list[RunEnd] = []
+        self.notes: list[Note] = []
+        self.passes: list[PassRecord] = []
+        self.address_table = Addresses()
+        self.damaged = 0
+        """Damaged places and records that did not fit, all left out."""
+        self.unfinished_bytes = 0
+        """Bytes at the end of files that were never closed, behind their last whole record."""
+        self.unknown: Counter[str] = Counter()
+        """Kinds and fields of a newer GraphScope that were left out."""
+        self._lock = threading.RLock()
+        self._order = bytearray()
+        self._others: list[Any] = []
+        self._columns = StepColumns()
+        self._stats = StatsIndex(max_histogram_bytes)
+        self._layers: dict[tuple[str, int], dict[int, tuple[int, LayerStats]]] = {}
+        self._findings: dict[tuple[str, str, int], Finding] = {}
+        self._graph_records: dict[str, GraphRecord] = {}
+        self._numbers = FileNumbers(self.address_table)
+        self._rank = 0
+
+    def add(self, record: RunRecord) -> None:
+        """Takes one record in, live or read. A RunHeader begins a new file with address numbers of its own.
+
+        Raises RunFileError where the columns of a record do not fit together.
+        """
+        if isinstance(record, StepStats | AddressTable | BatchNormStats):
+            record = with_arrays(record)
+        with self._lock:
+            kept = self._index(record)
+            if kept is not None:
+                self._order.append(0 if isinstance(kept, StepColumns) else 1)
+                if not isinstance(kept, StepColumns):
+                    self._others.append(kept)
+
+    def _index(self, record: RunRecord) -> Any:
+        """Indexes a record -> what ``records`` yields of it later; None for one that adds nothing."""
+        match record:
+            case RunHeader():
+                self.headers.append(record)
+                self._numbers, self._rank = FileNumbers(self.address_table), record.rank
+            case AddressTable():
+                known = len(self.address_table)
+                self._numbers.add(record)
+                if len(self.address_table) == known:
+                    return None
+                return self.address_table.table(known)
+            case StepStats():
+                address = self._numbers.translate(record.address)
+                if address is not record.address:
+                    record = replace(record, address=address)
+                return self._stats.add(record, self._rank)
+            case BatchNormStats() | DropoutStats():
+                steps = self._layers.setdefault((record.fqn, record.call), {})
+                if record.step not in steps or self._rank <= steps[record.step][0]:
+                    steps[record.step] = self._rank, record
+            case GraphRecord():
+                if record.graph_id in self._graph_records:
+                    return None
+                self._graph_records[record.graph_id] = record
+            case Finding():
+                self._findings[record.rule, record.fqn, record.call] = record
+            case Note():
+                self.notes.append(record)
+            case RunEnd():
+                self.ends.append(record)
+            case StepRecord():
+                return self._of_first_rank(lambda: self._columns.add(record), self._columns)
+            case PassRecord():
+                return self._of_first_rank(lambda: self.passes.append(record), record)
+            case ScalarRecord():
+                return self._of_first_rank(lambda: self._columns.add_scalars(record), record)
+        return record
+
+    def _of_first_rank(self, take: Callable[[], None], kept: Any) -> Any:
+        """Steps, passes and scalars are those of the lowest rank; other ranks add statistics, findings and notes."""
+        if self.headers and self._rank != min(header.rank for header in self.headers):
+            return None
+        take()
+        return kept
+
+    def records(self) -> Iterator[RunRecord]:
+        """All records in order, with address numbers of the whole run."""
+        row = 0
+        for i, code in enumerate(self._codes()):
+            if code == 0:
+                yield self._columns.record(row)
+                row += 1
+            else:
+                kept = self._others[i - row]
+                yield kept.stats if isinstance(kept, Entry) else kept
+
+    def _codes(self) -> bytes:
+        with self._lock:
+            return bytes(self._order)
+
+    def frames(self) -> Iterator[bytes]:
+        """All records in order as frames of a run file."""
+        return (frame(encode(record)) for record in self.records())
+
+    def records_at(self, step: int) -> list[StepStats | LayerStats]:
+        """What was measured at a step: its StepStats and layer records; empty if nothing was."""
+        with self._lock:
+            stats: list[StepStats | LayerStats] = [entry.stats for entry in self._stats.at(step)]
+            return stats + [steps[step][1] for steps in self._layers.values() if step in steps]

@@ -1,0 +1,283 @@
+"""Run: answers about one run; live while a recorder adds to it, and the same when it is read from files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from graphscope.errors import NoSuchStep, RunFileError, UnknownAddress, UnknownName, did_you_mean
+from graphscope.graph import Graph
+from graphscope.run.addresses import Address, AddressLike, address_of
+from graphscope.run.dataframe import dataframe_of
+from graphscope.run.records import MAX_HISTOGRAM_BYTES, RunRecords
+from graphscope.run.stats import key_of
+from graphscope.run.steps import StepRecords
+from graphscope.run.summary import TensorSummary, summary_of
+from graphscope.run.words import listed, nearest, shown
+from graphscope.schema import ROLES, STATISTICS, Finding, LayerStats, PassRecord, RunHeader, StepRecord
+
+if TYPE_CHECKING:
+    import pandas
+
+_SEVERITY = {"error": 0, "warning": 1, "info": 2}
+Steps = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
+
+
+class Run(RunRecords):
+    """All records of one run and the questions one can ask them. Any thread may query while one thread adds."""
+
+    def __init__(self, *, max_histogram_bytes: int | None = MAX_HISTOGRAM_BYTES) -> None:
+        super().__init__(max_histogram_bytes=max_histogram_bytes)
+        self._graphs: dict[str, Graph] = {}
+
+    # What the run is
+
+    @property
+    def header(self) -> RunHeader | None:
+        """The header of the first file; None if it was damaged."""
+        return self.headers[0] if self.headers else None
+
+    @property
+    def finished(self) -> bool:
+        """Whether every file was closed; False while it is recorded, or if it was killed."""
+        return bool(self.ends) and len(self.ends) >= len(self.headers)
+
+    @property
+    def thinned(self) -> int:
+        """Steps whose histograms were given up to bound memory; the run file keeps them."""
+        return self._stats.thinned
+
+    @property
+    def steps(self) -> list[int]:
+        """All steps that were recorded, captured or not, rising."""
+        with self._lock:
+            return sorted({*self._columns.step, *self._stats.steps()})
+
+    @property
+    def captured_steps(self) -> list[int]:
+        """Steps of which statistics were recorded, rising."""
+        with self._lock:
+            return self._stats.steps()
+
+    @property
+    def step_records(self) -> Sequence[StepRecord]:
+        """One StepRecord a step in the order in which they came."""
+        with self._lock:
+            return StepRecords(self._columns)
+
+    @property
+    def overhead(self) -> float | None:
+        """Share of step time that watching took over the whole run; None where it is not known."""
+        with self._lock:
+            return self._columns.overhead()
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What the rules found, the latest of each (rule, fqn, call), errors first."""
+        with self._lock:
+            return sorted(self._findings.values(), key=lambda finding: _SEVERITY[finding.severity])
+
+    # Graphs
+
+    @property
+    def graphs(self) -> dict[str, Graph]:
+        """Distinct graphs by id, in the order in which they were first seen."""
+        with self._lock:
+            new = [record for graph_id, record in self._graph_records.items() if graph_id not in self._graphs]
+        for record in new:
+            try:
+                graph = Graph.from_record(record)
+            except (RunFileError, RecursionError):
+                with self._lock:
+                    self.damaged += self._graph_records.pop(record.graph_id, None) is not None
+                continue
+            with self._lock:
+                self._graphs.setdefault(record.graph_id, graph)
+        with self._lock:
+            return {graph_id: self._graphs[graph_id] for graph_id in self._graph_records if graph_id in self._graphs}
+
+    @property
+    def graph(self) -> Graph | None:
+        """The graph of the last recorded pass (with gradients, if there was one); None before any."""
+        return self._graph_of(self.passes)
+
+    def graph_at(self, step: int) -> Graph | None:
+        """The graph in force at a step: of the last recorded pass up to it, else of the first one.
+
+        Raises NoSuchStep for a step outside the run; None if the run holds no graph.
+        """
+        steps = self.steps
+        if steps and not steps[0] <= step <= steps[-1]:
+            raise NoSuchStep(f"run.graph_at({step}): this run holds steps {steps[0]} to {steps[-1]}.")
+        until = [one for one in self.passes if one.step <= step]
+        if not any(one.graph_id for one in until):
+            until = [one for one in self.passes if one.graph_id][:1]
+        return self._graph_of(until)
+
+    def _graph_of(self, passes: Sequence[PassRecord]) -> Graph | None:
+        graphs = self.graphs
+        fallback: Graph | None = None
+        for one in reversed(passes):
+            graph = graphs.get(one.graph_id or "")
+            if graph is not None and one.grad_enabled:
+                return graph
+            fallback = fallback or graph
+        return fallback or (list(graphs.values())[-1] if graphs else None)
+
+    # Statistics
+
+    def addresses(self, role: str | None = None) -> list[str | tuple[str, int, int]]:
+        """What was measured (in that role): plain paths, and (path, call, output) where one of these is not 0.
+
+        Raises UnknownName for an unknown role.
+        """
+        code = None if role is None else self._role(role, f"run.addresses({role!r})")
+        with self._lock:
+            numbers = sorted({key >> 8 for key in self._stats.keys if code is None or key & 255 == code})
+            return [
+                address.fqn if not (address.call or address.output) else (address.fqn, address.call, address.output)
+                for address in (self.address_table[number] for number in numbers if number < len(self.address_table))
+            ]
+
+    def series(self, address: AddressLike, stat: str, role: str = "activation") -> tuple[Steps, Values]:
+        """Captured steps, rising, and one statistic there; NaN where this tensor was not measured.
+
+        A step with several passes shows the last. Raises UnknownAddress, UnknownName.
+        """
+        asked = f"run.series({shown(address)}, {stat!r}, {role!r})"
+        if stat not in STATISTICS:
+            raise UnknownName(
+                f"{asked}: no statistic is called {stat!r:.60}. Recorded: {', '.join(STATISTICS)}."
+                + did_you_mean(str(stat), STATISTICS)
+            )
+        with self._lock:
+            return self._stats.series(self._key(address, role, asked), stat)
+
+    def summary(self, address: AddressLike, role: str = "activation", step: int | None = None) -> TensorSummary:
+        """All statistics of one tensor at a captured step; without a step, at the last one that has it.
+
+        Raises UnknownAddress, UnknownName, NoSuchStep.
+        """
+        asked = f"run.summary({shown(address)}, {role!r}, {step})"
+        with self._lock:
+            key = self._key(address, role, asked)
+            found = None
+            for candidate in (step,) if step is not None else reversed(self._stats.steps()):
+                if found := self._stats.find(key, candidate):
+                    break
+            if found is None:
+                raise self._no_such_step(asked, step, key)
+            return summary_of(*found, address_of(address))
+
+    def histogram(
+        self, address: AddressLike, role: str = "activation", step: int | None = None
+    ) -> npt.NDArray[np.uint32] | None:
+        """[128] counts in the log2 bins of ``schema.HISTOGRAM_BINS``; None if that tensor has none at that step.
+
+        ``graphscope.run.histogram_edges()`` are the edges of the bins. Raises as :meth:`summary`.
+        """
+        return self.summary(address, role, step).histogram
+
+    def layer(self, address: AddressLike, step: int | None = None) -> LayerStats:
+        """What a layer recorded of itself at a step, for instance BatchNormStats; without a step, the last one.
+
+        Raises UnknownAddress, NoSuchStep.
+        """
+        fqn, call, _ = address_of(address)
+        with self._lock:
+            steps = self._layers.get((fqn, call))
+            asked = f"run.layer({shown(address)}, {step})"
+            if not steps:
+                known = [name for name, _ in self._layers]
+                raise UnknownAddress(
+                    f"{asked}: no layer of that path recorded itself. "
+                    f"Recorded: {listed(known) or 'none'}.{did_you_mean(fqn, known)}"
+                )
+            at = max(steps) if step is None else step
+            if at not in steps:
+                raise NoSuchStep(f"{asked}: it was recorded at {listed(sorted(steps))}{nearest(at, sorted(steps))}.")
+            return steps[at][1]
+
+    def layer_series(self, fqn: str, call: int = 0) -> list[LayerStats]:
+        """What a layer recorded of itself, one a step, rising; empty if it never did."""
+        with self._lock:
+            return [stats for _, (_, stats) in sorted(self._layers.get((fqn, call), {}).items(), key=lambda i: i[0])]
+
+    @property
+    def layers(self) -> list[tuple[str, int]]:
+        """(fqn, call) of the layers that recorded themselves."""
+        with self._lock:
+            return list(self._layers)
+
+    def scalar_names(self) -> list[str]:
+        """Names that ``scalars`` takes."""
+        with self._lock:
+            return self._columns.names()
+
+    def scalars(self, name: str) -> tuple[Steps, Values]:
+        """Steps at which a scalar such as ``loss`` is known, rising, and its values. Raises UnknownName."""
+        with self._lock:
+            names = self._columns.names()
+            if name not in names:
+                raise UnknownName(
+                    f"run.scalars({name!r:.60}): this run holds no scalar of that name. "
+                    f"Recorded: {listed(names) or 'none'}.{did_you_mean(str(name), names)}"
+                )
+            return self._columns.scalar(name)
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """One row a tensor and captured step: step, pass, address, role, shape, dtype and every statistic.
+
+        Needs pandas; raises UnknownName where it is not installed.
+        """
+        with self._lock:
+            entries = list(self._stats.entries)
+        return dataframe_of([entry.stats for entry in entries], self.address_table)
+
+    # Names
+
+    def _role(self, role: str, asked: str) -> int:
+        if role not in ROLES:
+            raise UnknownName(
+                f"{asked}: no role is called {role!r:.60}. Roles: {', '.join(ROLES)}.{did_you_mean(str(role), ROLES)}"
+            )
+        return ROLES.index(role)
+
+    def _key(self, given: AddressLike, role: str, asked: str) -> int:
+        """Address and role -> the key of its rows. Raises UnknownAddress with what there is instead."""
+        code = self._role(role, asked)
+        address = address_of(given)
+        number = self.address_table.number(address)
+        if number is not None and (key := key_of(number, code)) in self._stats.keys:
+            return key
+        roles = [] if number is None else [r for i, r in enumerate(ROLES) if key_of(number, i) in self._stats.keys]
+        if roles:
+            raise UnknownAddress(f"{asked}: {address} has no {role}. Recorded of it: {', '.join(roles)}.")
+        known = [str(one) if isinstance(one, str) else str(Address(*one)) for one in self.addresses(role)]
+        raise UnknownAddress(
+            f"{asked}: nothing is recorded of {address}. This run holds {len(known):,} addresses with that role"
+            f"{': ' + listed(known) if known else ''}.{did_you_mean(str(address), known)}"
+        )
+
+    def _no_such_step(self, asked: str, step: int | None, key: int) -> NoSuchStep:
+        having = [s for s in self._stats.steps() if self._stats.find(key, s)]
+        where = f"it was measured at {listed(having)}"
+        return NoSuchStep(f"{asked}: {where}{nearest(step, having) if step is not None else ''}.")
+
+    # Display
+
+    def __repr__(self) -> str:
+        header = self.header
+        name = f"{header.name}" if header else "header lost"
+        state = "finished" if self.finished else "unfinished"
+        damaged = f", {self.damaged} damaged" if self.damaged else ""
+        return f"Run({name}: {len(self._columns)} steps, {len(self.captured_steps)} captured, {state}{damaged})"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        from graphscope.jupyter.display import run_mimebundle
+
+        return run_mimebundle(self, **kwargs)
