@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from graphscope.errors import DataError, TrainerError
 from graphscope.trainer.data.batches import Batches, ImageBatches, LoaderBatches, loader_for
 from graphscope.trainer.data.images import ImageSet
 from graphscope.trainer.data.named import named
-from graphscope.trainer.models.named import DataShape, from_factory, network
+from graphscope.trainer.models.named import NETWORKS, DataShape, from_factory, network
 from graphscope.trainer.settings import TrainerSettings
 
 Classes = tuple[str, ...] | None
@@ -46,6 +47,7 @@ def batches_for(
     if data is None:
         data = named(settings.data, settings.data_dir)
     if isinstance(data, ImageSet):
+        data = _scaled(data, settings.model)
         images = ImageBatches(
             data, batch_size=settings.batch_size, seed=settings.seed, device=device, augment=settings.augment
         )
@@ -71,6 +73,15 @@ def model_for(settings: TrainerSettings, model: nn.Module | None, shape: DataSha
             "network cannot be built to fit. Give model= your own nn.Module."
         )
     return network(settings.model, shape)
+
+
+def _scaled(data: ImageSet, model: str) -> ImageSet:
+    """The set with the mean and standard deviation that bring its pixels into the range the network is made for."""
+    pixels = NETWORKS[model].pixels if model in NETWORKS else "standard"
+    if pixels == "standard":
+        return data
+    mean, std = {"unit": (0.0, 1.0), "signed": (0.5, 0.5)}[pixels]
+    return replace(data, mean=(mean,) * len(data.mean), std=(std,) * len(data.std))
 
 
 def _loader(settings: TrainerSettings, data: object, *, train: bool) -> DataLoader[Any] | None:

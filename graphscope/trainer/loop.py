@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -23,7 +24,8 @@ from graphscope.trainer.data.images import ImageSet
 from graphscope.trainer.optimizers import optimizer_for, schedule_factor
 from graphscope.trainer.results import BatchResult, EvaluationResult
 from graphscope.trainer.settings import TrainerSettings
-from graphscope.trainer.tasks import Classification, Outcome, Task, by_class, task_for
+from graphscope.trainer.tasks import Classification, Outcome, Task, Turn, task_for
+from graphscope.trainer.totals import Totals
 
 __all__ = ["BatchResult", "EvaluationResult", "Trainer"]
 
@@ -56,9 +58,17 @@ class Trainer:
         self.data, shape, self.classes = batches_for(settings, data, test_data, self.device)
         torch.manual_seed(settings.seed)
         self.model = model_for(settings, model, shape).to(self.device)
+        if model is not None:
+            settings = replace(settings, model="")  # the tasks of networks known by name are not for it
         self.task: Task = task_for(settings) if loss_fn is None else Classification(loss_fn)
         self.loss_fn = self.task.loss_fn.to(self.device)
-        self.optimizer = optimizer_for(self.model.parameters(), settings) if optimizer is None else optimizer
+        self._turns = self.task.turns(self.model, settings)
+        self.optimizers = [
+            optimizer_for(turn.parameters, turn.settings) if optimizer is None else optimizer for turn in self._turns
+        ]
+        """One for each part that is trained by a loss of its own: two for a GAN, else one."""
+        self.optimizer = self.optimizers[-1]
+        """The one whose step ends a training step."""
         self.n_classes: int | None = len(self.classes) if self.classes is not None else None
         self.train_images, self.test_images = self.data.train_images, self.data.test_images
         per_epoch = None if self.data.per_epoch is None else math.ceil(self.data.per_epoch / settings.accumulate)
@@ -73,7 +83,7 @@ class Trainer:
         self.stopped: str | None = None
         """Why training ended before its last step, for people to read; None while it runs and if it came to its end."""
         self._step_in_epoch = 0
-        self._lr = [group["lr"] for group in self.optimizer.param_groups]
+        self._lr = [group["lr"] for group in self._param_groups()]
         self._new_lr: float | None = None
         schedule_factor(settings.schedule, 0, self.total_steps)
 
@@ -90,13 +100,14 @@ class Trainer:
         """
         if not 0 <= momentum < 1:
             raise TrainerError(f"set_momentum({momentum!r}): wanted a number from 0 to below 1.")
-        for group in self.optimizer.param_groups:
-            if "betas" in group:
-                group["betas"] = (float(momentum), *group["betas"][1:])
-            elif "momentum" in group:
-                group["momentum"] = float(momentum)
-            else:
-                raise TrainerError(f"set_momentum: {type(self.optimizer).__name__} has no momentum.")
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                if "betas" in group:
+                    group["betas"] = (float(momentum), *group["betas"][1:])
+                elif isinstance(optimizer, torch.optim.SGD):
+                    group["momentum"] = float(momentum)
+                else:
+                    raise TrainerError(f"set_momentum: {type(optimizer).__name__} as it is used here has no momentum.")
 
     def set_dropout(self, fqn: str, p: float) -> None:
         """Another drop probability of one Dropout layer, taken at the next batch.
@@ -114,7 +125,7 @@ class Trainer:
     def example(self) -> tuple[Tensor, ...]:
         """The inputs of the network's forward for the first training batch, for tracing it."""
         x, _ = next(iter(self.data.train(0)))
-        return (x,)
+        return self.task.inputs(x)
 
     def batches(self) -> Iterator[BatchResult | EvaluationResult]:
         """Trains, and yields after each optimizer step and after each epoch's evaluation.
@@ -149,46 +160,43 @@ class Trainer:
         start = time.perf_counter()
         training = self.model.training
         self.model.eval()
-        images, losses, counts = 0, 0.0, None
+        totals = Totals(self.n_classes)
         try:
             with torch.no_grad():
                 for x, y in self.data.test():
-                    outcome = self.task.outcome(self.model, x, y)
-                    images += len(x)
-                    losses += outcome.loss.item() * len(x)
-                    if outcome.correct is not None:
-                        n_classes = self.n_classes or int(y.max()) + 1
-                        part = by_class(y, outcome.correct, n_classes).cpu()
-                        counts = part if counts is None else _added(counts, part)
+                    totals.add(self.task.outcome(self.model, x, y), y, len(x))
         finally:
             self.model.train(training)
-        seen, right = ([], []) if counts is None else counts.tolist()
         return EvaluationResult(
             step=self.step - 1,
             epoch=self.epoch,
-            loss=losses / images if images else math.nan,
-            accuracy=sum(right) / sum(seen) if seen else None,
-            recall=tuple(r / s if s else None for r, s in zip(right, seen, strict=True)),
-            images=images,
+            loss=totals.loss,
+            accuracy=totals.accuracy,
+            recall=totals.recall,
+            images=totals.images,
             seconds=time.perf_counter() - start,
+            parts=totals.parts,
         )
 
     def _train_step(self, group: list[Batch], start: float) -> BatchResult:
         lr = self._scheduled_lr()
         self._seed_step()
         images = sum(len(x) for x, _ in group)
-        loss, correct = 0.0, None
-        self.optimizer.zero_grad()
-        for x, y in group:
-            outcome = self._outcome(x, y)
-            share = len(x) / images
-            (outcome.loss if share == 1 else outcome.loss * share).backward()
-            loss += outcome.loss.item() * share
-            if outcome.correct is not None:
-                correct = (correct or 0) + int(outcome.correct.sum())
-        if self.settings.clip is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
-        self.optimizer.step()
+        loss, correct, parts = 0.0, None, dict[str, float]()
+        for turn, optimizer in zip(self._turns, self.optimizers, strict=True):
+            optimizer.zero_grad()
+            for x, y in group:
+                outcome = self._outcome(turn, x, y)
+                share = len(x) / images
+                (outcome.loss if share == 1 else outcome.loss * share).backward()
+                loss += outcome.loss.item() * share
+                if outcome.correct is not None:
+                    correct = (correct or 0) + int(outcome.correct.sum())
+                for name, part in outcome.parts.items():
+                    parts[name] = parts.get(name, 0.0) + part.item() * share
+            if self.settings.clip is not None:
+                nn.utils.clip_grad_norm_(turn.parameters, self.settings.clip)
+            optimizer.step()
         self.step += 1
         self._step_in_epoch += 1
         return BatchResult(
@@ -199,6 +207,7 @@ class Trainer:
             images=images,
             seconds=time.perf_counter() - start,
             lr=lr,
+            parts=parts,
         )
 
     def _seed_step(self) -> None:
@@ -210,11 +219,11 @@ class Trainer:
         elif self.device.type == "mps":
             torch.mps.manual_seed(seed)
 
-    def _outcome(self, x: Tensor, y: Tensor) -> Outcome:
+    def _outcome(self, turn: Turn, x: Tensor, y: Tensor) -> Outcome:
         if self.step > 0:
-            return self.task.outcome(self.model, x, y)
+            return turn.outcome(self.model, x, y)
         try:
-            return self.task.outcome(self.model, x, y)
+            return turn.outcome(self.model, x, y)
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
@@ -235,17 +244,14 @@ class Trainer:
         if new is not None:
             self._lr = [new] * len(self._lr)
         factor = schedule_factor(self.settings.schedule, self.step, self.total_steps)
-        for group, lr in zip(self.optimizer.param_groups, self._lr, strict=True):
+        for group, lr in zip(self._param_groups(), self._lr, strict=True):
             group["lr"] = lr * factor
         return self._lr[0] * factor
+
+    def _param_groups(self) -> list[dict[str, Any]]:
+        return [group for optimizer in self.optimizers for group in optimizer.param_groups]
 
     def _finished(self) -> bool:
         if self.settings.steps is not None:
             return self.step >= self.settings.steps
         return self.epoch >= self.settings.epochs
-
-
-def _added(a: Tensor, b: Tensor) -> Tensor:
-    """Sum of two tables of counts, of which one may know of more classes."""
-    wide = max(a.shape[1], b.shape[1])
-    return nn.functional.pad(a, (0, wide - a.shape[1])) + nn.functional.pad(b, (0, wide - b.shape[1]))

@@ -22,11 +22,11 @@ def optimizer_for(parameters: Iterable[nn.Parameter], settings: TrainerSettings)
         case "momentum":
             return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=decay)
         case "rmsprop":
-            return torch.optim.RMSprop(parameters, lr=lr, momentum=momentum, weight_decay=decay)
+            return torch.optim.RMSprop(parameters, lr=lr, weight_decay=decay)
         case "adam":
-            return torch.optim.Adam(parameters, lr=lr, weight_decay=decay)
+            return torch.optim.Adam(parameters, lr=lr, betas=(momentum, 0.999), weight_decay=decay)
         case "adamw":
-            return torch.optim.AdamW(parameters, lr=lr, weight_decay=decay)
+            return torch.optim.AdamW(parameters, lr=lr, betas=(momentum, 0.999), weight_decay=decay)
     raise UnknownName(f"optimizer_for(optimizer={settings.optimizer!r}): wanted a resolved name of OPTIMIZERS.")
 
 

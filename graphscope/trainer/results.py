@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,8 @@ class BatchResult:
     """Wall time of fetching the data and training on it."""
     lr: float
     """The learning rate this step was taken with, schedule included."""
+    parts: dict[str, float] = field(default_factory=dict)
+    """The terms of a loss that has several, by name: the two heads of multitask, the two sides of a GAN."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,3 +45,5 @@ class EvaluationResult:
     """Test images."""
     seconds: float
     """Wall time."""
+    parts: dict[str, float] = field(default_factory=dict)
+    """The terms of a loss that has several, by name, each the mean over the test images."""

@@ -42,6 +42,9 @@ MODELS: tuple[Choice, ...] = (
     Choice("lstm", "LSTM over the image's rows"),
     Choice("gru", "GRU over the image's rows"),
     Choice("vit", "tiny vision transformer"),
+    Choice("autoencoder", "the image through a code of 32 numbers and back; reconstruction error"),
+    Choice("multitask", "one trunk, two heads: the class, and the brightness of four quarters"),
+    Choice("gan", "generator against discriminator, with an optimizer each"),
 )
 
 OPTIMIZERS: tuple[Choice, ...] = (
@@ -64,8 +67,8 @@ LOSSES: tuple[Choice, ...] = (
     Choice("auto", "the one that suits the network"),
     Choice("cross-entropy", "CrossEntropyLoss, for scores (logits)"),
     Choice("nll", "NLLLoss, for networks that end in log_softmax"),
-    Choice("bce", "BCEWithLogitsLoss against one-hot targets, or against the image itself"),
-    Choice("mse", "MSELoss against one-hot targets, or against the image itself"),
+    Choice("bce", "binary cross-entropy against one-hot targets, for scores; for an autoencoder against the image"),
+    Choice("mse", "MSELoss against one-hot targets; for an autoencoder against the image"),
 )
 
 # Learning rates at batch size 64 where only the optimizer is known.
@@ -85,6 +88,9 @@ MODEL_OPTIMIZER: dict[str, tuple[str, float]] = {
     "lstm": ("adam", 0.002),
     "gru": ("adam", 0.002),
     "vit": ("adamw", 0.001),
+    "autoencoder": ("adam", 0.001),
+    "multitask": ("adam", 0.001),
+    "gan": ("adam", 0.0002),
 }
 
 # What a page may set: numbers, and names out of the tables. Never a path, never a Python name to import.
@@ -111,7 +117,7 @@ class TrainerSettings:
     lr: float | None = None
     """Learning rate before the schedule, 0 or more; None: what suits network and optimizer."""
     momentum: float = 0.9
-    """0 to below 1; for momentum and rmsprop."""
+    """0 to below 1; for momentum, and the first beta of adam and adamw."""
     weight_decay: float = 0.0
     """0 or more, as the optimizer defines it."""
     schedule: str = "constant"

@@ -209,6 +209,40 @@ def test_a_loss_that_is_nan_ends_the_training_and_says_so(small):
     assert trainer.stopped == "loss is nan at step 2"
 
 
+def test_a_gan_trains_two_networks_in_turns(small):
+    trainer = Trainer(TrainerSettings(model="gan", steps=2, batch_size=32, clip=1e6), data=small)
+    assert len(trainer.optimizers) == 2 and trainer.optimizer is trainer.optimizers[-1]
+    before = weights(trainer)
+    steps, evaluations = run(trainer)
+    changed = {key.split(".")[0] for key, value in weights(trainer).items() if not torch.equal(value, before[key])}
+    assert changed == {"generator", "discriminator"}
+    for result in (*steps, *evaluations):
+        assert result.loss == pytest.approx(result.parts["discriminator"] + result.parts["generator"])
+        assert result.accuracy is None
+    assert evaluations[0].recall == ()
+    state = torch.get_rng_state()
+    assert trainer.evaluate().loss == trainer.evaluate().loss
+    assert torch.equal(state, torch.get_rng_state())
+    trainer.set_lr(0.5)
+    for optimizer in trainer.optimizers:
+        (group,) = optimizer.param_groups
+        assert group["betas"][0] == 0.5
+    assert trainer.model(*trainer.example())[0].shape == (32, 1)
+
+
+@pytest.mark.parametrize(("model", "low", "high"), [("autoencoder", 0, 1), ("gan", -1, 1)])
+def test_pixels_are_scaled_as_the_network_wants_them(small, model, low, high):
+    x, _ = next(iter(Trainer(TrainerSettings(model=model), data=small).data.train(0)))
+    assert x.min().item() == pytest.approx(low, abs=0.05) and x.max().item() == pytest.approx(high, abs=0.05)
+
+
+@pytest.mark.parametrize("model", ["autoencoder", "multitask"])
+def test_the_other_networks_learn(small, model):
+    steps, evaluations = run(Trainer(TrainerSettings(model=model, epochs=6, lr=0.003), data=small))
+    assert sum(r.loss for r in steps[-4:]) < 0.9 * sum(r.loss for r in steps[:4])
+    assert len(evaluations) == 6
+
+
 def test_a_users_dataset_module_and_loss_take_the_place_of_names():
     x = torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
     y = x.sum(dim=1, keepdim=True)

@@ -55,7 +55,8 @@ def test_every_optimizer_of_the_menu_is_built_with_its_numbers():
         settings = TrainerSettings(optimizer=name, lr=0.25, momentum=0.5, weight_decay=0.125).resolved()
         (group,) = optimizer_for([nn.Parameter(torch.zeros(1))], settings).param_groups
         assert (group["lr"], group["weight_decay"]) == (0.25, 0.125)
-        assert group.get("momentum", 0) == (0.5 if settings.optimizer in ("momentum", "rmsprop") else 0)
+        assert group.get("momentum", 0) == (0.5 if settings.optimizer == "momentum" else 0)
+        assert group.get("betas", (0.5,))[0] == 0.5
 
 
 def test_an_unresolved_name_is_refused():

@@ -49,6 +49,52 @@ def test_counts_per_class():
     assert (seen, right) == ([2, 0, 3, 0], [1, 0, 2, 0])
 
 
+def test_an_autoencoder_is_measured_against_its_input():
+    x = torch.rand(4, 1, 2, 2)
+    model = nn.Sigmoid()
+    out, want = torch.sigmoid(x).double().numpy(), x.double().numpy()
+    mse = task_for(TrainerSettings(model="autoencoder")).outcome(model, x, LABELS)
+    assert mse.loss.item() == pytest.approx(((out - want) ** 2).mean())
+    assert mse.correct is None
+    bce = task_for(TrainerSettings(model="autoencoder", loss="bce")).outcome(model, x, LABELS)
+    assert bce.loss.item() == pytest.approx(-(want * np.log(out) + (1 - want) * np.log(1 - out)).mean())
+
+
+def test_the_second_head_learns_the_brightness_of_the_quarters():
+    x = torch.zeros(3, 2, 4, 4)
+    x[0, :, :2, 2:] = 8.0  # upper right
+    x[1, 0, 3, 0] = 4.0  # one pixel of four, in one channel of two: 0.5, lower left
+
+    class Heads(nn.Module):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return SCORES, torch.tensor([[0.0, 8, 0, 0], [0, 0, 0.5, 0], [0, 0, 0, 2]])
+
+    outcome = task_for(TrainerSettings(model="multitask")).outcome(Heads(), x, LABELS)
+    assert outcome.parts["brightness"].item() == pytest.approx(4 / 12)
+    assert outcome.parts["label"].item() == pytest.approx(loss("cross-entropy"))
+    assert outcome.loss.item() == pytest.approx(loss("cross-entropy") + 4 / 12)
+    assert outcome.correct is not None and outcome.correct.tolist() == [True, False, True]
+
+
+def test_the_sides_of_a_gan_want_opposite_things():
+    class Opinion(nn.Module):
+        """Sure of every answer: real +20, generated -20."""
+
+        def forward(self, noise: torch.Tensor, images: torch.Tensor | None = None):
+            real = None if images is None else torch.full((len(images), 1), 20.0)
+            return real, torch.full((len(noise), 1), -20.0)
+
+    outcome = task_for(TrainerSettings(model="gan")).outcome(Opinion(), torch.zeros(3, 1, 4, 4), LABELS)
+    assert outcome.parts["discriminator"].item() == pytest.approx(0, abs=1e-6)
+    assert outcome.parts["generator"].item() == pytest.approx(20)
+
+
+@pytest.mark.parametrize("wrong", [{"model": "gan", "loss": "mse"}, {"model": "autoencoder", "label_smoothing": 0.1}])
+def test_a_loss_that_makes_no_sense_for_the_network_is_refused(wrong):
+    with pytest.raises(TrainerError, match="takes auto|only cross-entropy"):
+        task_for(TrainerSettings(**wrong))
+
+
 def test_a_regression_has_no_accuracy():
     task = task_for(TrainerSettings())
     task.loss_fn = nn.MSELoss()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from torch import nn
 
 from graphscope.errors import TrainerError, UnknownName
+from graphscope.trainer.models.autoencoder import Autoencoder
 from graphscope.trainer.models.cnn import CNN, CNNBatchNorm
+from graphscope.trainer.models.gan import GAN
 from graphscope.trainer.models.lenet import LeNet
 from graphscope.trainer.models.mlp import MLP, MLPLogSoftmax, MLPSoftmax
+from graphscope.trainer.models.multitask import MultiTask
 from graphscope.trainer.models.recurrent import RowGRU, RowLSTM
 from graphscope.trainer.models.resnet import ResNet9, ResNet18
 from graphscope.trainer.models.vit import ViT
@@ -32,11 +35,13 @@ class DataShape(NamedTuple):
 
 
 class Network(NamedTuple):
-    """How to build one network, and the smallest image it takes."""
+    """How to build one network, and which images it takes."""
 
     build: Callable[[DataShape], nn.Module]
     smallest: int = 1
     multiple_of: int = 1
+    pixels: Literal["standard", "unit", "signed"] = "standard"
+    """Values it is fed: mean 0 and standard deviation 1 over the training set, 0 to 1, or -1 to 1."""
 
 
 NETWORKS: dict[str, Network] = {
@@ -51,6 +56,11 @@ NETWORKS: dict[str, Network] = {
     "lstm": Network(lambda s: RowLSTM(s.channels, s.width, s.n_classes)),
     "gru": Network(lambda s: RowGRU(s.channels, s.width, s.n_classes)),
     "vit": Network(lambda s: ViT(s.channels, s.height, s.width, s.n_classes), smallest=4, multiple_of=4),
+    "autoencoder": Network(
+        lambda s: Autoencoder(s.channels, s.height, s.width), smallest=4, multiple_of=4, pixels="unit"
+    ),
+    "multitask": Network(lambda s: MultiTask(s.channels, s.n_classes), smallest=2),
+    "gan": Network(lambda s: GAN(s.channels, s.height, s.width), smallest=4, multiple_of=4, pixels="signed"),
 }
 
 
@@ -61,7 +71,7 @@ def network(name: str, shape: DataShape) -> nn.Module:
     """
     if name not in NETWORKS:
         raise UnknownName(f"network({name!r}): no network is called that. There are: {', '.join(NETWORKS)}.")
-    build, smallest, multiple_of = NETWORKS[name]
+    build, smallest, multiple_of, _ = NETWORKS[name]
     sides = (shape.height, shape.width)
     if min(sides) < smallest or any(side % multiple_of for side in sides):
         wanted = f"at least {smallest}x{smallest}" + (f", sides multiples of {multiple_of}" if multiple_of > 1 else "")

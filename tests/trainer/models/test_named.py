@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from graphscope.errors import TrainerError, UnknownName
+from graphscope.trainer.models.gan import NOISE
 from graphscope.trainer.models.named import NETWORKS, DataShape, from_factory, network
 from graphscope.trainer.settings import MODELS
 
@@ -17,7 +18,10 @@ def test_the_menu_and_the_networks_are_the_same_names_in_the_same_order():
     assert [name for name, _ in MODELS] == list(NETWORKS)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+CLASSIFIERS = [name for name in NETWORKS if name not in ("autoencoder", "multitask", "gan")]
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
 @pytest.mark.parametrize("shape", [DIGITS, CIFAR100], ids=["digits", "cifar100"])
 def test_a_network_fits_the_data_and_every_parameter_gets_a_gradient(name, shape):
     torch.manual_seed(0)
@@ -45,13 +49,38 @@ def test_number_of_parameters(name, shape, parameters):
     assert sum(p.numel() for p in network(name, shape).parameters()) == parameters
 
 
+@pytest.mark.parametrize("shape", [DIGITS, CIFAR100], ids=["digits", "cifar100"])
+def test_the_networks_that_do_more_than_classify_fit_the_data_too(shape):
+    torch.manual_seed(0)
+    x = torch.rand(3, shape.channels, shape.height, shape.width)
+    rebuilt = network("autoencoder", shape)(x)
+    assert rebuilt.shape == x.shape and rebuilt.min() >= 0 and rebuilt.max() <= 1
+    scores, brightness = network("multitask", shape)(x)
+    assert scores.shape == (3, shape.n_classes) and brightness.shape == (3, 4)
+    gan = network("gan", shape)
+    noise = torch.randn(3, NOISE)
+    assert gan.generator(noise).shape == x.shape and gan.generator(noise).abs().max() <= 1
+    assert [part if part is None else tuple(part.shape) for part in gan(noise)] == [None, (3, 1)]
+    assert [tuple(part.shape) for part in gan(noise, x)] == [(3, 1), (3, 1)]
+
+
+def test_in_the_discriminators_turn_no_gradient_reaches_the_generator():
+    gan = network("gan", DIGITS)
+    real, made = gan(torch.randn(3, NOISE), torch.randn(3, 1, 28, 28))
+    (real.sum() + made.sum()).backward()
+    assert all(p.grad is None for p in gan.generator.parameters())
+    assert all(p.grad is not None for p in gan.discriminator.parameters())
+    gan(torch.randn(3, NOISE))[1].sum().backward()
+    assert all(p.grad is not None for p in gan.generator.parameters())
+
+
 def test_the_teaching_cases_end_as_they_say():
     x = torch.randn(3, 1, 28, 28)
     torch.testing.assert_close(network("mlp-softmax", DIGITS)(x).sum(dim=1), torch.ones(3))
     torch.testing.assert_close(network("mlp-logsoftmax", DIGITS)(x).exp().sum(dim=1), torch.ones(3))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_the_smallest_image_a_network_says_it_takes_it_takes(name):
     side = max(NETWORKS[name].smallest, NETWORKS[name].multiple_of)
     model = network(name, DataShape(1, side, side, 3)).eval()
