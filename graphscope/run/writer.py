@@ -114,11 +114,16 @@ class RunWriter:
         self._owed, self._lost, self.failed = [], 0, None
         return frames
 
-    def close(self, reason: str = "closed") -> None:
-        """Writes the RunEnd, syncs and closes; a second call does nothing."""
+    def close(self, reason: str = "closed", *, dropped: int = 0) -> list[RunRecord]:
+        """Writes the RunEnd, syncs and closes -> the records written; nothing at a second call.
+
+        ``dropped``: records that were lost before they reached this writer.
+        """
         if os.getpid() != self._pid or self._closed.is_set():
-            return
-        self.append([RunEnd(steps=self.steps, records=self.records, dropped=self.dropped, reason=reason)])
+            return []
+        end = RunEnd(steps=self.steps, records=self.records, dropped=self.dropped + dropped, reason=reason)
+        self.append([end])
+        written = self.failed is None
         self._closed.set()
         self._syncer.join()
         try:
@@ -126,6 +131,7 @@ class RunWriter:
         except OSError as error:
             self._fail(error)
         os.close(self._fd)
+        return [end] if written else []
 
     def _write(self, data: bytes) -> None:
         """One ``write()``; raises OSError where it did not take all of ``data``."""
@@ -133,7 +139,8 @@ class RunWriter:
         self._size += written
         self._dirty = True
         if written != len(data):
-            raise OSError(errno.ENOSPC, f"only {written:,} of {len(data):,} bytes could be written")
+            taken = f"{written:,} of {len(data):,} bytes were taken"
+            raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}, {taken}")
 
     def _take_back(self, size: int) -> None:
         """Cuts a torn record off, so that what is appended later does not lie behind it."""
