@@ -17,7 +17,7 @@ from graphscope.run.stats import key_of
 from graphscope.run.steps import StepRecords
 from graphscope.run.summary import TensorSummary, summary_of
 from graphscope.run.words import listed, nearest, shown
-from graphscope.schema import ROLES, STATISTICS, Finding, LayerStats, PassRecord, RunHeader, StepRecord
+from graphscope.schema import ROLES, STATISTICS, Finding, LayerStats, PassRecord, RunHeader, StepRecord, StepStats
 
 if TYPE_CHECKING:
     import pandas
@@ -172,6 +172,10 @@ class Run(RunRecords):
             if found is None:
                 raise self._no_such_step(asked, step, key)
             return summary_of(*found, address_of(address))
+
+    def summary_of_row(self, stats: StepStats, row: int) -> TensorSummary:
+        """One row of a StepStats of this run (``records``, ``records_at``) as its summary."""
+        return summary_of(stats, row, self.address_table[int(stats.address[row])])
 
     def histogram(
         self, address: AddressLike, role: str = "activation", step: int | None = None

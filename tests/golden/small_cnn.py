@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 from graphscope.graph import Graph, ModuleCall, ModuleInfo, OpNode, ParameterInfo, Value
@@ -261,8 +262,13 @@ def records() -> Iterator[RunRecord]:
 
 def whole_run() -> list[RunRecord]:
     """All records with the RunEnd."""
-    made = list(records())
-    return [*made, RunEnd(steps=len(STEPS), records=len(made), reason="closed")]
+    return list(_whole_run())
+
+
+@cache
+def _whole_run() -> tuple[RunRecord, ...]:
+    made = tuple(records())
+    return (*made, RunEnd(steps=len(STEPS), records=len(made), reason="closed"))
 
 
 def expected() -> dict[str, Any]:

@@ -1,0 +1,106 @@
+"""The shell commands ``graphscope show | report | export | train``; only ``train`` needs torch."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import graphscope
+from graphscope.errors import GraphscopeError
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Arguments (without the program's name) -> exit status: 0, or 2 after one line that says what was wrong."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows a question mark
+    try:
+        if arguments[:1] == ["train"]:
+            from graphscope import training  # imports torch
+
+            return training.main(arguments[1:])
+        parsed = _parser().parse_args(arguments)
+        return int(parsed.command(parsed))
+    except GraphscopeError as error:
+        print(f"graphscope: {' '.join(str(error).split())}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output, for instance head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="graphscope", description="The DevTools of PyTorch training: look at recorded runs, or train one."
+    )
+    parser.add_argument("--version", action="version", version=f"graphscope {graphscope.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    show = commands.add_parser("show", help="print a run as text")
+    show.add_argument("run", help="run directory or .gscope file")
+    show.set_defaults(command=_show)
+
+    report = commands.add_parser("report", help="write a run as one self-contained HTML page")
+    report.add_argument("run", help="run directory or .gscope file")
+    report.add_argument("-o", "--output", default="report.html", metavar="FILE", help="default: %(default)s")
+    report.add_argument(
+        "--max-mb", type=_positive, default=5.0, metavar="N", help="largest page, default %(default)g MB"
+    )
+    report.add_argument(
+        "--source-lines", action="store_true", help="put file names and line numbers of the model's code into the page"
+    )
+    report.set_defaults(command=_report)
+
+    export = commands.add_parser("export", help="write the statistics (.csv) or the graph (.json, .dot, .svg)")
+    export.add_argument("run", help="run directory or .gscope file")
+    export.add_argument("-o", "--output", required=True, metavar="FILE", help="its ending says what is written")
+    export.set_defaults(command=_export)
+
+    # Only named here, so that help lists it: its arguments are those of graphscope.training.
+    commands.add_parser("train", help="train a network on a data set, watched (see train --help)", add_help=False)
+    return parser
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"wanted a size in MB above 0, found {text!r}")
+    return number
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from graphscope.reports.text import summary_text
+    from graphscope.run import load
+
+    print(summary_text(load(arguments.run)), end="", flush=True)
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from graphscope.reports.html import write_report
+    from graphscope.run import load
+
+    run = load(arguments.run)
+    path = write_report(run, arguments.output, max_mb=arguments.max_mb, source_lines=arguments.source_lines)
+    print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB): open it in any browser", flush=True)
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from graphscope.reports.export import export
+    from graphscope.run import load
+
+    print(f"wrote {export(load(arguments.run), Path(arguments.output))}", flush=True)
+    return 0
