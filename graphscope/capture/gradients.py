@@ -28,7 +28,8 @@ class GradientHook:
             self.take(self.key, gradient)
 
     def release(self) -> None:
-        self.take = None
+        """Does nothing from now on and holds nothing, however long the user keeps the tensor."""
+        self.take = self.key = None
 
     def __deepcopy__(self, memo: Any) -> GradientHook:
         return GradientHook(_nothing, None)  # a copy of the user's tensor is not watched

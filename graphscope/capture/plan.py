@@ -88,6 +88,7 @@ class Schedule:
         self._capture_cost = 0.0
         self._light_cost = 0.0
         self._light_due = 0.0
+        self._light_taken = False
         self._step_seconds = 0.0
         self._credit = 0.0
         self._recent: deque[tuple[float, float]] = deque(maxlen=WINDOW)
@@ -110,10 +111,11 @@ class Schedule:
         """Whether the loss of an uncaptured pass is read: always if it fits into half the budget, else now and then."""
         allowed = max(self.budget * self._step_seconds, FLOOR_SECONDS) / 2
         self._light_due += min(1.0, allowed / self._light_cost) if self._light_cost else 1.0
-        if self._light_due >= 1.0:
+        taken = self._light_due >= 1.0
+        if taken:
             self._light_due -= 1.0
-            return True
-        return False
+            self._light_taken = True
+        return taken
 
     def account(self, step: int, captured: bool, step_seconds: float | None, self_seconds: float) -> None:
         """What a step took in all and what of it was ours."""
@@ -121,8 +123,9 @@ class Schedule:
             self._forced = max(0, self._forced - 1)
             # The worst of recent costs, forgotten slowly: one cheap capture must not lead to a burst of dear ones.
             self._capture_cost = max(self_seconds, 0.9 * self._capture_cost)
-        else:
+        elif self._light_taken:
             self._light_cost = 0.9 * self._light_cost + 0.1 * self_seconds if self._light_cost else self_seconds
+        self._light_taken = False
         if step_seconds is None:
             return
         own = max(step_seconds - self_seconds, 0.0)

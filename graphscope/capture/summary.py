@@ -16,13 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphscope.capture.histogram import histogram_of, sample_index
 from graphscope.capture.values import dtype_of, is_wrapped, shape_of
-from graphscope.schema import ESTIMATE, HISTOGRAM_BINS, HISTOGRAM_ESTIMATE, HISTOGRAM_MIN_EXPONENT, NOT_MEASURED
+from graphscope.schema import ESTIMATE, HISTOGRAM_BINS, HISTOGRAM_ESTIMATE, NOT_MEASURED
 
 EXACT_BELOW = 65_536
-"""Elements up to which float64 is used and the histogram counts every element."""
-SAMPLE_RUNS, SAMPLE_RUN = 1_024, 64
-"""A sample is runs of neighbours at golden-ratio offsets: evenly spaced runs hit the same channels every time."""
+"""Elements up to which sums are taken in float64, and up to which updates are compared in whole."""
 FIELDS = ("mean", "std", "min", "max", "absmax", "l2", "zeros", "nan", "pos_inf", "neg_inf")
 
 
@@ -81,7 +80,7 @@ def measure(tensor: Tensor, *, histogram: bool = True) -> Row:
         else:
             row.values = _on_device(x)
         if histogram:
-            row.histogram, sampled = _histogram(x)
+            row.histogram, sampled = histogram_of(x)
             row.flags |= HISTOGRAM_ESTIMATE if sampled else 0
     return row
 
@@ -166,32 +165,6 @@ def _on_device(x: Tensor) -> Tensor:
     return torch.stack([torch.where(none, nothing, v) for v in moments] + [c.double() for c in counts])
 
 
-def sample_index(n: int, device: torch.device) -> Tensor:
-    """65,536 positions below n: runs of neighbours at golden-ratio offsets. Draws no random number."""
-    starts = (torch.arange(SAMPLE_RUNS, device=device, dtype=torch.float64) * 0.6180339887498949) % 1.0
-    starts = (starts * (n - SAMPLE_RUN)).long()
-    return (starts[:, None] + torch.arange(SAMPLE_RUN, device=device)).reshape(-1)
-
-
-def _histogram(x: Tensor) -> tuple[Tensor, bool]:
-    """Counts per bin (schema.HISTOGRAM_BINS) as int64 or, from a sample, scaled to the whole tensor."""
-    n = x.numel()  # of an expanded view this is what was read; ``collect`` scales
-    sampled = n > EXACT_BELOW
-    part = x[sample_index(n, x.device)] if sampled else x
-    usable = part.isfinite() & (part != 0)
-    # frexp gives x = m * 2**e with 0.5 <= |m| < 1, so floor(log2 |x|) is e - 1.
-    exponent = torch.frexp(part).exponent.long() - 1
-    low, high = HISTOGRAM_MIN_EXPONENT, HISTOGRAM_MIN_EXPONENT + HISTOGRAM_BINS // 2 - 1
-    place = exponent.clamp(low, high) - low
-    half = HISTOGRAM_BINS // 2
-    bins = torch.where(part > 0, half + place, half - 1 - place)
-    bins = torch.where(usable, bins, torch.full_like(bins, HISTOGRAM_BINS))
-    counts = torch.zeros(HISTOGRAM_BINS + 1, dtype=torch.int64, device=x.device)
-    counts.scatter_add_(0, bins, torch.ones_like(bins))
-    counts = counts[:HISTOGRAM_BINS]
-    return (counts.double() * (n / part.numel())).round().long() if sampled else counts, sampled
-
-
 def collect(rows: list[Row]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows -> (FIELDS [n, 10] float64, numbers of the rows with a histogram [m], histograms [m, 128] uint32).
 
@@ -216,10 +189,13 @@ def collect(rows: list[Row]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     histograms = np.zeros((len(with_histogram), HISTOGRAM_BINS), dtype=np.uint32)
     by_device: dict[torch.device, list[int]] = {}
     for at, i in enumerate(with_histogram):
-        by_device.setdefault(rows[i].histogram.device, []).append(at)
+        if isinstance(rows[i].histogram, Tensor):
+            by_device.setdefault(rows[i].histogram.device, []).append(at)
+        else:
+            histograms[at] = rows[i].histogram.clip(0, 2**32 - 1)
     for places in by_device.values():
         stacked = torch.stack([rows[with_histogram[at]].histogram for at in places])
-        histograms[places] = stacked.cpu().numpy().clip(0, 2**32 - 1).astype(np.uint32)
+        histograms[places] = stacked.cpu().numpy().clip(0, 2**32 - 1)
     for at, i in enumerate(with_histogram):
         if rows[i].read != rows[i].count:
             scaled = histograms[at].astype(np.float64) * (rows[i].count / rows[i].read)

@@ -202,7 +202,7 @@ class Watcher:
     def _has_optimizer(self) -> bool:
         """Whether some living optimizer updates the model though it has not stepped yet (gradient accumulation)."""
         if self._optimizer_exists is None:
-            found = (thing for thing in gc.get_objects() if isinstance(thing, Optimizer))
+            found = (thing for thing in gc.get_objects() if issubclass(type(thing), Optimizer))
             self._optimizer_exists = any(self._owned(optimizer) for optimizer in found)
         return self._optimizer_exists
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -47,14 +48,19 @@ def after(
     momentum, eps = module.momentum, module.eps
 
     def read() -> BatchNormStats:
-        columns = {name: None if value is None else value.cpu().double().numpy() for name, value in kept.items()}
+        columns = {name: None if value is None else _numbers(value) for name, value in kept.items()}
         return BatchNormStats(
             step=step, fqn=fqn, call=call, training=training, momentum=momentum, eps=eps, count=count,
             batches_tracked=None if tracked is None else int(tracked),
-            batch_mean=mean.cpu().double().numpy(), batch_var=variance.cpu().double().numpy(), **columns,
+            batch_mean=_numbers(mean), batch_var=_numbers(variance), **columns,
         )  # fmt: skip
 
     return read
+
+
+def _numbers(value: Tensor) -> np.ndarray:
+    """A copy: an array that shared the tensor's memory would keep the tensor for as long as the record."""
+    return value.cpu().double().numpy().copy()
 
 
 def _copy(value: Tensor | None) -> Tensor | None:

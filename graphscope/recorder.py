@@ -1,0 +1,143 @@
+"""Records of the training thread -> run file, Run, rules and views, on one thread of its own.
+
+The training thread only puts a list into a queue. When the disk is so slow that the queue fills, tables of statistics
+are dropped and counted, never steps, graphs or addresses.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from graphscope.capture.guard import Guard
+from graphscope.rules import evaluate
+from graphscope.run import Run
+from graphscope.run.codec import encode
+from graphscope.run.frames import frame
+from graphscope.run.writer import RunWriter
+from graphscope.schema import LAYER_STATS, RunEnd, RunHeader, StepStats
+
+MOST_WAITING = 64
+"""Batches in the queue from which on statistics are dropped."""
+
+Subscriber = Callable[[list[bytes], list[Any]], None]
+
+
+class Recorder:
+    """One run being written."""
+
+    def __init__(self, run_dir: Path, header: RunHeader, guard: Guard) -> None:
+        self.run = Run()
+        self.dropped = 0
+        self._guard = guard
+        self._writer = RunWriter(run_dir, header)
+        self.run.add(header)
+        self._queue: queue.SimpleQueue[list[Any] | threading.Event | None] = queue.SimpleQueue()
+        self._subscribers: list[Subscriber] = []
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="graphscope-recorder", daemon=True)
+        self._thread.start()
+
+    @property
+    def path(self) -> Path:
+        """The file being written."""
+        return self._writer.path
+
+    def put(self, records: Sequence[Any]) -> None:
+        """Takes records over; returns at once. In a forked child it does nothing: the file is the parent's."""
+        if self._closed or os.getpid() != self._pid:
+            return
+        batch = list(records)
+        if self._queue.qsize() >= MOST_WAITING:
+            kept = [r for r in batch if not isinstance(r, StepStats | LAYER_STATS)]
+            self.dropped += len(batch) - len(kept)
+            batch = kept
+        self._queue.put(batch)
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Calls ``subscriber(frames, records)`` on the recorder's thread after each batch was written."""
+        with self._lock:
+            self._subscribers.append(subscriber)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                if subscriber in self._subscribers:
+                    self._subscribers.remove(subscriber)
+
+        return unsubscribe
+
+    def flush(self, timeout: float = 10.0) -> bool:
+        """Waits until everything put so far is in the Run; False if that took longer."""
+        if self._closed or threading.current_thread() is self._thread or os.getpid() != self._pid:
+            return True
+        done = threading.Event()
+        self._queue.put(done)
+        reached = done.wait(timeout)
+        self._guard.raise_noted()
+        return reached
+
+    def close(self, reason: str = "closed") -> None:
+        """Writes what is waiting and the end record."""
+        if self._closed or os.getpid() != self._pid:
+            return
+        self._closed = True
+        self._queue.put(None)
+        self._thread.join(timeout=30.0)
+        if not self._thread.is_alive():
+            self._guard.run(self._end, reason)
+        self._guard.raise_noted()
+
+    def _end(self, reason: str) -> None:
+        writer = self._writer
+        writer.dropped += self.dropped
+        end = RunEnd(steps=writer.steps, records=writer.records, dropped=writer.dropped, reason=reason)
+        writer.close(reason)
+        self.run.add(end)
+        self._tell(framed([end]), [end])
+
+    def _work(self) -> None:
+        while True:
+            item = self._queue.get()
+            if item is None:
+                return
+            if isinstance(item, threading.Event):
+                item.set()
+                continue
+            try:
+                self._take(item)
+            except Exception as error:
+                self._guard.note(error)  # raising here would only end this thread
+
+    def _take(self, batch: list[Any]) -> None:
+        frames = self._writer.append(batch)
+        for record in batch:
+            self.run.add(record)
+        findings = evaluate(self.run)
+        if findings:
+            frames += self._writer.append(findings)
+            for finding in findings:
+                self.run.add(finding)
+        self._tell(frames, [*batch, *findings])
+
+    def _tell(self, frames: list[bytes], records: list[Any]) -> None:
+        with self._lock:
+            subscribers = list(self._subscribers)
+        for subscriber in subscribers:
+            try:
+                subscriber(frames, records)
+            except Exception as error:
+                warnings.warn(f"A GraphScope view stopped following the run: {error}", stacklevel=1)
+                with self._lock:
+                    self._subscribers.remove(subscriber)
+
+
+def framed(records: Sequence[Any]) -> list[bytes]:
+    """Records or replies -> frames, for a view."""
+    return [frame(encode(record)) for record in records]

@@ -1,0 +1,310 @@
+"""watch(model) -> Session: hooks on the user's loop, a Run that grows, rules that read it and views that follow it."""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import os
+import platform
+import secrets
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import nn
+
+import graphscope
+from graphscope.capture.guard import Guard
+from graphscope.capture.plan import Every, Schedule, Selection, checked_every
+from graphscope.capture.trace import checked_model
+from graphscope.capture.watcher import Watcher
+from graphscope.errors import NotAModule, SessionClosed, UnknownName
+from graphscope.graph import Graph
+from graphscope.messages import SessionState, SessionStatus
+from graphscope.recorder import Recorder, Subscriber
+from graphscope.run import Run
+from graphscope.schema import Finding, Note, RunHeader, ScalarRecord, StepRecord
+
+if TYPE_CHECKING:
+    from graphscope.jupyter.widget import View
+
+_LIVE: dict[str, Session] = {}
+"""Sessions under way: they live until they are closed, also when the user lost the name."""
+_ALL: list[weakref.ref[Session]] = []
+_NUMBERS: dict[str, itertools.count[int]] = {}
+
+
+class Session:
+    """A live watch of one model; a context manager, or close it with :meth:`close`."""
+
+    def __init__(
+        self, model: nn.Module, optimizer: Any, watcher_parts: Mapping[str, Any], run_dir: Path | None
+    ) -> None:
+        number = next(_NUMBERS.setdefault(type(model).__name__, itertools.count(1)))
+        self.model_name = type(model).__name__
+        self.name = f"{self.model_name}-{number}"
+        self.id = secrets.token_hex(8)
+        self.trainer: Any = None
+        """The Training that owns this session, if the built-in trainer runs it."""
+        self.run_dir = run_dir if run_dir is not None else default_run_dir(self.name)
+        self._guard: Guard = watcher_parts["guard"]
+        self._guard.on_failure = self._went_off
+        self._schedule: Schedule = watcher_parts["schedule"]
+        self._recorder = Recorder(self.run_dir, self._header(model), self._guard)
+        self._watcher = Watcher(model, optimizer, **watcher_parts, sink=self._recorder.put)
+        self._closed = False
+        self._began = time.perf_counter()
+        self._finalizer = weakref.finalize(model, _close_by_id, self.id)
+        self._watcher.attach()
+        _LIVE[self.id] = self
+        _ALL.append(weakref.ref(self))
+
+    def _header(self, model: nn.Module) -> RunHeader:
+        parameter = next(model.parameters(), None)
+        every = self._schedule.every
+        return RunHeader(
+            run_id=self.id,
+            name=self.name,
+            model=self.model_name,
+            created=datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds"),
+            rank=_environment_number("RANK", 0),
+            world_size=_environment_number("WORLD_SIZE", 1),
+            graphscope=graphscope.__version__,
+            torch=str(torch.__version__),
+            python=platform.python_version(),
+            device="" if parameter is None else str(parameter.device),
+            every="a function" if callable(every) else str(every),
+            budget=self._schedule.budget,
+        )
+
+    # What was recorded.
+
+    @property
+    def run(self) -> Run:
+        """All records up to the last step."""
+        self._recorder.flush()
+        return self._recorder.run
+
+    @property
+    def graph(self) -> Graph | None:
+        """The newest graph; None before the first captured forward."""
+        return self.run.graph
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What the rules found so far, errors first."""
+        return self.run.findings
+
+    @property
+    def failure(self) -> str | None:
+        """Traceback of the error of ours that switched recording off, if one did."""
+        return self._guard.failure
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done; set it to continue a count of your own."""
+        return self._watcher.step
+
+    @step.setter
+    def step(self, value: int) -> None:
+        self._watcher.step = int(value)
+
+    @property
+    def state(self) -> SessionState:
+        if self._closed:
+            return "closed"
+        if self._guard.failure is not None:
+            return "off"
+        return "paused" if getattr(self.trainer, "state", "") == "paused" else "live"
+
+    def status(self) -> SessionStatus:
+        """How it is doing, for the views; waits for nothing."""
+        run = self._recorder.run
+        records: Sequence[StepRecord] = run.step_records
+        last = records[-1] if records else None
+        window = records[-32:]
+        seconds = window[-1].seconds - window[0].seconds if len(window) > 1 else 0.0
+        severities = [finding.severity for finding in run.findings]
+        return SessionStatus(
+            session=self.id,
+            name=self.name,
+            model=self.model_name,
+            state=self.state,
+            step=last.step if last else None,
+            captured_steps=self._watcher.captured_steps,
+            steps_per_second=(len(window) - 1) / seconds if seconds > 0 else None,
+            overhead=self._schedule.overhead,
+            loss=last.scalars.get("loss") if last else None,
+            epoch=last.epoch if last else None,
+            errors=severities.count("error"),
+            warnings=severities.count("warning"),
+            infos=severities.count("info"),
+            run_dir=str(self.run_dir),
+            message=self._guard.failure.strip().splitlines()[-1] if self._guard.failure else "",
+        )
+
+    # What can be asked of it.
+
+    def capture_next(self, steps: int = 1) -> None:
+        """Capture the coming steps in full, whatever the schedule says. Raises SessionClosed."""
+        if self._closed:
+            raise SessionClosed(f"{self.name}.capture_next(): this session was closed. Watch the model again first.")
+        self._schedule.capture_next(steps)
+
+    def log(self, *, step: int | None = None, epoch: int | None = None, **scalars: float) -> None:
+        """Your own numbers beside the loss, for the step under way or, with ``step``, for one that is done.
+
+        ``epoch`` holds from then on. Raises SessionClosed, and UnknownName for a value that is no number.
+        """
+        if self._closed:
+            raise SessionClosed(f"{self.name}.log(): this session was closed. Watch the model again first.")
+        values = {}
+        for name, value in scalars.items():
+            try:
+                values[name] = float(value)
+            except (TypeError, ValueError):
+                raise UnknownName(
+                    f"log({name}={type(value).__name__}): wanted one number, such as loss.item() or a float."
+                ) from None
+        if epoch is not None:
+            self._watcher.epoch = epoch
+        if step is not None:
+            self._recorder.put([ScalarRecord(step=step, scalars=values, epoch=epoch)])
+        else:
+            self._watcher.logged.update(values)
+
+    def note(self, severity: str, text: str) -> None:
+        """Says something about the recording in the run itself."""
+        self._recorder.put([Note(severity=cast(Any, severity), text=text, step=self._watcher.step)])
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Calls ``subscriber(frames, records)`` after each batch, on the recorder's thread; returns what ends it."""
+        return self._recorder.subscribe(subscriber)
+
+    def widget(self) -> View:
+        """The interactive view of this session."""
+        from graphscope.jupyter.widget import View
+
+        return View(self)
+
+    def close(self) -> None:
+        """Takes every hook off the model and ends the run file. Closing twice is fine."""
+        if self._closed:
+            return
+        self._closed = True
+        self._watcher.detach()
+        self._finalizer.detach()
+        _LIVE.pop(self.id, None)
+        self._recorder.close()
+
+    def _went_off(self, text: str) -> None:
+        self._watcher.detach()
+        self._recorder.put([Note(severity="error", text=text, step=self._watcher.step)])
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Session({self.name}: {self.state}, step {self.step}, {self.run_dir})"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        from graphscope.jupyter.display import session_mimebundle
+
+        return session_mimebundle(self, **kwargs)
+
+
+def watch(
+    model: nn.Module,
+    optimizer: Any = None,
+    *,
+    loss_fn: Any = None,
+    every: Every = "auto",
+    budget: float = 0.01,
+    include: str | Sequence[str] | None = None,
+    exclude: str | Sequence[str] | None = None,
+    roles: Sequence[str] | None = None,
+    run_dir: str | os.PathLike[str] | None = None,
+    strict: bool | None = None,
+) -> Session:
+    """Watches a model while your own loop trains it; the loop stays as it is.
+
+    optimizer  whose steps are counted; None: the first that updates the model. A loop without one counts forwards.
+    loss_fn    a loss module whose output is taken as the loss, where backward starts from another number (a loss that
+               is divided for accumulation or scaled); None: the tensor on which backward is called.
+    every      "auto" (steps 0 to 20, then as often as ``budget`` allows), n for every n-th step, or f(step) -> bool.
+    budget     share of step time that watching may take with "auto"; 0.01 is one percent.
+    include, exclude   globs of module paths (``layer1.*``): which have statistics taken; the graph is always whole.
+    roles      which statistics: some of ``graphscope.schema.ROLES``.
+    run_dir    where the run file goes; None: a new folder under ``runs/``.
+    strict     True: errors of ours are raised; None: as GRAPHSCOPE_STRICT says.
+
+    Raises NotAModule, UnknownName, RunDirectoryError. A second watch of the same model ends the first.
+    """
+    checked_model("watch(model, ...)", model)
+    if optimizer is not None and not (hasattr(optimizer, "step") and hasattr(optimizer, "param_groups")):
+        raise NotAModule(
+            f"watch({type(model).__name__}, {type(optimizer).__name__}): wanted a torch.optim.Optimizer as the second "
+            "argument. Inputs belong to graphscope.trace(model, x)."
+        )
+    if loss_fn is not None and not isinstance(loss_fn, nn.Module):
+        raise NotAModule(
+            f"watch(loss_fn={getattr(loss_fn, '__name__', type(loss_fn).__name__)}): only a loss module such as "
+            "nn.CrossEntropyLoss() can be followed. Leave it out: the loss is then read where backward() starts."
+        )
+    if not 0 < budget <= 1:
+        raise UnknownName(f"watch(budget={budget!r}): wanted a share of step time above 0 and up to 1, such as 0.01.")
+    for session in list(_LIVE.values()):
+        if session._watcher.root() is model:
+            print(f"GraphScope: the earlier watch of this model ({session.name}) was ended.")
+            session.close()
+    parts = {
+        "schedule": Schedule(checked_every(every), budget),
+        "selection": Selection.of(include, exclude, roles),
+        "guard": Guard(strict),
+        "loss_fn": loss_fn,
+    }
+    return Session(model, optimizer, parts, None if run_dir is None else Path(run_dir))
+
+
+def live_sessions() -> list[Session]:
+    """Sessions of this process that are still referenced, the newest first; closed ones too."""
+    found = [session for ref in _ALL if (session := ref()) is not None]
+    return found[::-1]
+
+
+def default_run_dir(name: str) -> Path:
+    """``runs/<name>-<date>-<time>`` below the working directory, numbered if it exists."""
+    stamp = datetime.now(timezone.utc).astimezone().strftime("%Y%m%d-%H%M%S")
+    base = Path("runs") / f"{name}-{stamp}"
+    path = base
+    for number in itertools.count(2):
+        if not path.exists():
+            return path
+        path = base.with_name(f"{base.name}-{number}")
+    raise AssertionError
+
+
+def _environment_number(name: str, default: int) -> int:
+    text = os.environ.get(name, "")
+    return int(text) if text.isdecimal() else default
+
+
+def _close_by_id(session_id: str) -> None:
+    session = _LIVE.get(session_id)
+    if session is not None:
+        session.close()
+
+
+def _close_all() -> None:
+    for session in list(_LIVE.values()):
+        session.close()
+
+
+atexit.register(_close_all)

@@ -1,0 +1,185 @@
+"""Every statistic against float64 numpy, on ordinary and on hostile numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from graphscope.capture.summary import FIELDS, change_base, collect, measure, measure_change
+from graphscope.schema import ESTIMATE, HISTOGRAM_BINS, HISTOGRAM_ESTIMATE, NOT_MEASURED
+
+
+def statistics(tensor: torch.Tensor) -> dict[str, float]:
+    table, _, _ = collect([measure(tensor)])
+    return dict(zip(FIELDS, table[0].tolist(), strict=True))
+
+
+def reference(array: np.ndarray) -> dict[str, float]:
+    """What the names mean, in float64 numpy."""
+    x = array.astype(np.float64).ravel()
+    finite = x[np.isfinite(x)]
+    some = finite.size > 0
+    return {
+        "mean": finite.mean() if some else np.nan,
+        "std": finite.std() if some else np.nan,
+        "min": finite.min() if some else np.nan,
+        "max": finite.max() if some else np.nan,
+        "absmax": np.abs(finite).max() if some else np.nan,
+        "l2": np.sqrt((finite**2).sum()) if some else np.nan,
+        "zeros": float((x == 0).sum()),
+        "nan": float(np.isnan(x).sum()),
+        "pos_inf": float((x == np.inf).sum()),
+        "neg_inf": float((x == -np.inf).sum()),
+    }
+
+
+def reference_histogram(array: np.ndarray) -> np.ndarray:
+    counts = np.zeros(HISTOGRAM_BINS, dtype=np.uint32)
+    for value in array.astype(np.float64).ravel():
+        if value == 0 or not np.isfinite(value):
+            continue
+        place = int(np.clip(np.frexp(abs(value))[1] - 1, -40, 23)) + 40
+        counts[64 + place if value > 0 else 63 - place] += 1
+    return counts
+
+
+floats = hnp.arrays(
+    np.float32,
+    hnp.array_shapes(max_dims=3, max_side=8),
+    elements=st.one_of(
+        st.floats(-1e6, 1e6, width=32), st.sampled_from([0.0, -0.0, 1e-45, np.nan, np.inf, -np.inf, 3e38, -3e38])
+    ),
+)
+
+
+@given(floats)
+@settings(max_examples=150)
+def test_statistics_equal_numpy_in_float64(array):
+    got, want = statistics(torch.from_numpy(array)), reference(array)
+    # Sums of numbers that cancel are only as exact as float64 is at their largest; extremes and counts are exact.
+    rounding = 1e-14 * array.size * np.nan_to_num(want["absmax"])
+    for name in FIELDS:
+        slack = rounding if name in ("mean", "std", "l2") else 0.0
+        np.testing.assert_allclose(got[name], want[name], rtol=1e-6, atol=slack, err_msg=name)
+
+
+@given(floats)
+@settings(max_examples=100)
+def test_histogram_counts_each_finite_nonzero_number_in_its_power_of_two(array):
+    _, rows, histograms = collect([measure(torch.from_numpy(array))])
+    assert rows.tolist() == [0]
+    np.testing.assert_array_equal(histograms[0], reference_histogram(array))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_float_types_are_measured_as_their_own_numbers(dtype):
+    x = torch.randn(50, 7).to(dtype)
+    got, want = statistics(x), reference(x.double().numpy())
+    for name in FIELDS:
+        np.testing.assert_allclose(got[name], want[name], rtol=1e-5, err_msg=name)
+
+
+def test_a_large_mean_does_not_swallow_a_small_spread():
+    x = 1000 + 1e-3 * torch.randn(300_000, dtype=torch.float32)
+    got, want = statistics(x), reference(x.numpy())
+    np.testing.assert_allclose(got["std"], want["std"], rtol=0.02)
+
+
+def test_large_tensors_have_exact_counts_and_an_announced_histogram_sample():
+    x = torch.randn(400, 500)
+    x[0, :7] = float("nan")
+    x[1, :5] = float("inf")
+    x[2, :3] = 0
+    row = measure(x)
+    got, want = statistics(x), reference(x.numpy())
+    for name in FIELDS:
+        np.testing.assert_allclose(got[name], want[name], rtol=1e-4, atol=1e-6, err_msg=name)
+    assert row.flags & HISTOGRAM_ESTIMATE
+    _, _, histograms = collect([row])
+    share = histograms[0] / histograms[0].sum()
+    exact = reference_histogram(x.numpy())
+    assert 0.5 * np.abs(share - exact / exact.sum()).sum() < 0.03, "total variation distance"
+
+
+@pytest.mark.parametrize(
+    "view",
+    [lambda x: x.t(), lambda x: x[::3, 1::2], lambda x: x.unsqueeze(0).permute(2, 0, 1), lambda x: x[:, 0]],
+    ids=["transposed", "strided", "permuted", "column"],
+)
+def test_layout_in_memory_does_not_matter(view):
+    x = view(torch.randn(30, 20))
+    got, want = statistics(x), reference(x.contiguous().numpy())
+    for name in FIELDS:
+        np.testing.assert_allclose(got[name], want[name], rtol=1e-6, err_msg=name)
+
+
+def test_an_expanded_view_of_a_terabyte_is_measured_from_what_it_stores():
+    small = torch.tensor([1.0, 0.0, -2.0])
+    got = statistics(small.expand(10**12, 3))
+    assert got["zeros"] == 10**12
+    np.testing.assert_allclose([got["mean"], got["std"]], [small.mean(), small.std(correction=0)], rtol=1e-6)
+    np.testing.assert_allclose(got["l2"], np.sqrt(5e12), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "why"),
+    [
+        (torch.arange(3), "int64"),
+        (torch.tensor([True]), "bool"),
+        (torch.randn(2, dtype=torch.complex64), "complex"),
+        (torch.randn(2, 2).to_sparse(), "sparse"),
+        (torch.empty(0, 3), "no elements"),
+        (torch.empty(3, device="meta"), "meta"),
+        (torch.quantize_per_tensor(torch.randn(3), 0.1, 0, torch.qint8), "quantised"),
+        (torch.nested.nested_tensor([torch.randn(2), torch.randn(3)]), "nested"),
+        (torch.randn(2).to(torch.float8_e4m3fn), "float8"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cannot_be_measured_says_why_and_is_not_zero(tensor, why):
+    row = measure(tensor)
+    assert row.flags & NOT_MEASURED
+    assert why in row.unmeasured
+    table, rows, _ = collect([row])
+    assert np.isnan(table[0, :6]).all()
+    assert rows.size == 0
+
+
+def test_inside_vmap_there_is_nothing_to_measure_and_nothing_raises():
+    rows = []
+    torch.func.vmap(lambda t: rows.append(measure(t)) or t * 2)(torch.randn(3, 2))
+    assert "torch.func" in rows[0].unmeasured
+
+
+def test_measuring_draws_no_random_number_and_changes_nothing():
+    x = torch.randn(100_000, requires_grad=True)
+    before, state = x.detach().clone(), torch.get_rng_state()
+    measure(x)
+    assert torch.equal(x.detach(), before)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert x._version == 0
+
+
+def test_the_change_of_a_parameter_is_that_of_numpy():
+    p = torch.nn.Parameter(torch.randn(40, 50))
+    before, base = p.detach().clone(), change_base(p)
+    with torch.no_grad():
+        p.add_(0.01 * torch.randn_like(p))
+    table, _, _ = collect([measure_change(base, p)])
+    want = reference((p.detach() - before).numpy())
+    np.testing.assert_allclose(table[0, FIELDS.index("l2")], want["l2"], rtol=1e-5)
+
+
+def test_the_change_of_a_large_parameter_is_an_estimate_and_near():
+    p = torch.nn.Parameter(torch.randn(1000, 300))
+    before, base = p.detach().clone(), change_base(p)
+    with torch.no_grad():
+        p.add_(0.01 * torch.randn_like(p))
+    row = measure_change(base, p)
+    assert row.flags & ESTIMATE
+    table, _, _ = collect([row])
+    np.testing.assert_allclose(table[0, FIELDS.index("l2")], (p.detach() - before).norm().item(), rtol=0.02)
