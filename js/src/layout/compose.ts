@@ -6,7 +6,7 @@
 import { type Hierarchy, type Item, OUTSIDE } from "./items";
 import { BORDER, type Level, type LevelEdge, type LevelLayout, type LevelNode } from "./level";
 import type { Measure, Point, Scene, SceneEdge, SceneNode } from "./scene";
-import { collapsedSize, headerWidth, levelWidth } from "./sizes";
+import { collapsedSize, headerWidths, levelWidth } from "./sizes";
 import { straighten } from "./route";
 
 const HEADER = 24;
@@ -107,7 +107,7 @@ function levelOf({ graph, items, stacked }: Hierarchy, owner: number, isOpen: (i
   const count = (list: number[]) => (root ? 0 : Math.min(list.length, MOST_PORTS));
   const level: Level = {
     nodes, edges, entries: count(item.ins), exits: count(item.outs), top: root ? 0 : HEADER, pad: root ? MARGIN : PAD,
-    minWidth: root ? 0 : headerWidth(item, measure), stacked,
+    ...(root ? { name: 0, title: 0 } : headerWidths(item, measure)), stacked,
   };
   return { level, edgeOf };
 }
@@ -230,5 +230,7 @@ function edgesOf(hierarchy: Hierarchy, isOpen: (i: number) => boolean, placed: M
       if (index !== undefined) splits.push({ x: x + at.x, y: y + at.y, edge: index });
     }
   }
+  const corners = new Set(splits.map(({ x, y }) => `${x} ${y}`));
+  for (const edge of edges) for (const point of edge.points) if (corners.has(`${point.x} ${point.y}`)) point.split = true;
   return { edges, splits };
 }

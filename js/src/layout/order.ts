@@ -24,7 +24,10 @@ export function orderRows(rows: Rows): boolean {
   return false;
 }
 
-function neighbours({ vertices, gaps }: Rows): Neighbours {
+/** A tall node must not be torn: its parts count for many edges. */
+const WEIGHT = 8;
+
+function neighbours({ vertices, gaps, bodies }: Rows): Neighbours {
   const up: number[][] = vertices.map(() => []);
   const down: number[][] = vertices.map(() => []);
   for (const hubs of gaps) {
@@ -33,6 +36,12 @@ function neighbours({ vertices, gaps }: Rows): Neighbours {
         down[hub.from].push(vertex);
         up[vertex].push(hub.from);
       }
+    }
+  }
+  for (const { from, to } of bodies.flat()) {
+    for (let k = 0; k < WEIGHT; k++) {
+      down[from].push(to);
+      up[to].push(from);
     }
   }
   return { up, down };

@@ -6,17 +6,18 @@ export const SEPARATION = 32;
 const PASSING = 20; // beside a line that only passes
 const LINES = 12; // between two such lines
 
-/** x of each vertex's left edge. `free`: the spine may have neighbours at its left. */
-export function placeLanes(rows: Rows, free: boolean): Float64Array {
+/** x of each vertex's left edge, or null where a tall node would be torn. `free`: the spine may have neighbours at its left. */
+export function placeLanes(rows: Rows, free: boolean): Float64Array | null {
   const { vertices } = rows;
-  const { lane, shift } = lanesOf(rows, free);
+  const { lane, shift, torn } = lanesOf(rows, free);
+  if (torn) return null;
   const count = lane.reduce((a, b) => Math.max(a, b + 1), 0);
   const right: { to: number; gap: number }[][] = Array.from({ length: count }, () => []);
   const waits = new Int32Array(count);
   for (const row of rows.rows) {
     for (let i = 0; i + 1 < row.length; i++) {
       const [a, b] = [row[i], row[i + 1]];
-      const between = vertices[a].node >= 0 && vertices[b].node >= 0 ? SEPARATION : vertices[a].node >= 0 || vertices[b].node >= 0 ? PASSING : LINES;
+      const between = vertices[a].w && vertices[b].w ? SEPARATION : vertices[a].w || vertices[b].w ? PASSING : LINES;
       right[lane[a]].push({ to: lane[b], gap: shift[a] + vertices[a].w + between - shift[b] });
       waits[lane[b]]++;
     }
@@ -61,7 +62,7 @@ export function placeLanes(rows: Rows, free: boolean): Float64Array {
 }
 
 /** Joins vertices that follow each other into lanes; lane 0 is the spine. `shift` is a vertex's left edge from its lane's origin. */
-function lanesOf(rows: Rows, free: boolean): { lane: Int32Array; shift: Float64Array } {
+function lanesOf(rows: Rows, free: boolean): { lane: Int32Array; shift: Float64Array; torn: boolean } {
   const { vertices, spine } = rows;
   const place = new Int32Array(vertices.length);
   for (const row of rows.rows) row.forEach((vertex, i) => (place[vertex] = i));
@@ -71,27 +72,33 @@ function lanesOf(rows: Rows, free: boolean): { lane: Int32Array; shift: Float64A
   const portIn = new Float64Array(vertices.length);
   const degree = new Int32Array(vertices.length);
   for (const hubs of rows.gaps) for (const hub of hubs) for (const { vertex } of hub.to) degree[vertex]++, degree[hub.from]++;
-  for (const hubs of rows.gaps) {
-    const candidates = hubs.flatMap((hub) => hub.to.map(({ vertex, port }) => {
+  let torn = false;
+  rows.gaps.forEach((hubs, gap) => {
+    const bodies = rows.bodies[gap].map(({ from, to, port }) => ({ a: from, b: to, out: port, port, rank: -1, degree: 0 }));
+    const edges = hubs.flatMap((hub) => hub.to.map(({ vertex, port }) => {
       const passing = vertices[hub.from].node < 0 && vertices[vertex].node < 0;
       const onSpine = spine.has(hub.from) && spine.has(vertex);
       return { a: hub.from, b: vertex, out: hub.port, port, rank: onSpine ? 0 : passing ? 1 : hub.to.length === 1 ? 2 : 3, degree: degree[hub.from] + degree[vertex] };
     }));
+    const candidates = [...bodies, ...edges];
     candidates.sort((p, q) => p.rank - q.rank || p.degree - q.degree || place[p.a] - place[q.a] || place[p.b] - place[q.b]);
     const taken: { a: number; b: number }[] = [];
-    for (const { a, b, out, port } of candidates) {
+    for (const { a, b, out, port, rank } of candidates) {
       if (below[a] >= 0 || above[b] >= 0) continue;
       const [pa, pb] = [place[a], place[b]];
       let i = taken.length;
       while (i > 0 && taken[i - 1].a > pa) i--;
-      if ((i > 0 && taken[i - 1].b >= pb) || (i < taken.length && taken[i].b <= pb)) continue;
+      if ((i > 0 && taken[i - 1].b >= pb) || (i < taken.length && taken[i].b <= pb)) {
+        torn ||= rank < 0;
+        continue;
+      }
       taken.splice(i, 0, { a: pa, b: pb });
       below[a] = b;
       above[b] = a;
       portOut[a] = out;
       portIn[b] = port;
     }
-  }
+  });
   const lane = new Int32Array(vertices.length).fill(-1);
   const shift = new Float64Array(vertices.length);
   let lanes = free ? 0 : 1;
@@ -106,5 +113,5 @@ function lanesOf(rows: Rows, free: boolean): { lane: Int32Array; shift: Float64A
       }
     }
   }
-  return { lane, shift };
+  return { lane, shift, torn };
 }

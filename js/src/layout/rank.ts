@@ -12,7 +12,8 @@ export interface Ranked {
   reversed: boolean[];
 }
 
-export function rankNodes(level: Level): Ranked {
+/** `spans`: how many rows each node takes. */
+export function rankNodes(level: Level, spans: number[]): Ranked {
   const { nodes, edges } = level;
   const inner = edges.map(({ from, to }) => from !== BORDER && to !== BORDER && from !== to);
   const lists = (): number[][] => nodes.map(() => []);
@@ -32,14 +33,14 @@ export function rankNodes(level: Level): Ranked {
   const rank = nodes.map(() => 1);
   if (level.stacked) order.forEach((node, i) => (rank[node] = i + 1));
   else {
-    for (const node of order) for (const to of next[node]) rank[to] = Math.max(rank[to], rank[node] + 1);
-    settle(level, order, next, rank);
+    for (const node of order) for (const to of next[node]) rank[to] = Math.max(rank[to], rank[node] + spans[node]);
+    settle(level, order, next, rank, spans);
   }
-  return { rank, last: rank.reduce((a, b) => Math.max(a, b + 1), 1), order, reversed };
+  return { rank, last: rank.reduce((most, r, node) => Math.max(most, r + spans[node]), 1), order, reversed };
 }
 
 /** What the main stream does not lead to (constants, masks) stands just above its first reader; what has no edge keeps its place in time. */
-function settle(level: Level, order: number[], next: number[][], rank: number[]): void {
+function settle(level: Level, order: number[], next: number[][], rank: number[], spans: number[]): void {
   const touched = new Set(level.edges.flatMap(({ from, to }) => (from === to ? [] : [from, to])));
   const entered = level.edges.filter((e) => e.from === BORDER && e.to !== BORDER).map((e) => e.to);
   const first = order.find((node) => next[node].length);
@@ -50,7 +51,7 @@ function settle(level: Level, order: number[], next: number[][], rank: number[])
   }
   for (let i = order.length - 1; i >= 0; i--) {
     const node = order[i];
-    if (!reached.has(node) && next[node].length) rank[node] = Math.max(1, next[node].reduce((least, to) => Math.min(least, rank[to]), Infinity) - 1);
+    if (!reached.has(node) && next[node].length) rank[node] = Math.max(1, next[node].reduce((least, to) => Math.min(least, rank[to]), Infinity) - spans[node]);
   }
   for (let i = 1; i < order.length; i++) if (!touched.has(order[i])) rank[order[i]] = rank[order[i - 1]];
 }

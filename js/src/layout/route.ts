@@ -16,18 +16,25 @@ export function routeEdges(level: Level, rows: Rows, x: Float64Array): LevelLayo
   const [top, height] = [new Float64Array(rows.rows.length), new Float64Array(rows.rows.length)];
   const trackY = new Map<Hub, number>();
   const real = (row: number[]) => row.some((v) => vertices[v].node >= 0);
+  const bodies = new Set(vertices.flatMap(({ body }) => (body >= 0 ? [body] : []))); // nodes of several rows
+  const tails = new Set([...bodies].map((node) => vertices.reduce((end, { body }, v) => (body === node ? v : end), node))); // their last parts
   let y = level.top;
   rows.rows.forEach((row, r) => {
-    height[r] = row.reduce((most, v) => Math.max(most, vertices[v].h), 0);
     if (r > 0) {
       const { track, count } = tracksOf(rows.gaps[r - 1], bent, x);
-      const [outer, leaves] = [!real(rows.rows[r - 1]), !real(row)];
+      const [outer, ends, heads] = [r === 1, r === rows.rows.length - 1, real(row)];
       const opens = outer && row.every((v) => vertices[v].node < 0 || level.nodes[vertices[v].node].frame);
-      const plain = !real(row) || opens ? level.pad : r === 1 && !level.top ? level.pad : GAP;
+      const plain = !heads ? (ends ? level.pad : 0) : opens || (outer && !level.top) ? level.pad : GAP;
       for (const [hub, t] of track) trackY.set(hub, y + BEFORE + t * TRACK);
-      y += count ? BEFORE + (count - 1) * TRACK + (leaves ? BEFORE : AFTER) : plain;
+      y += count ? BEFORE + (count - 1) * TRACK + (ends ? BEFORE : AFTER) : plain;
     }
     top[r] = y;
+    for (const v of row) {
+      const { node, body, h } = vertices[v];
+      const tall = v < level.nodes.length ? bodies.has(node) : tails.has(v);
+      if (tall && body >= 0) height[r] = Math.max(height[r], top[vertices[body].rank] + vertices[body].h - y);
+      else if (!tall) height[r] = Math.max(height[r], h);
+    }
     y += height[r];
   });
   top[0] = 0;
@@ -37,14 +44,21 @@ export function routeEdges(level: Level, rows: Rows, x: Float64Array): LevelLayo
     left = Math.min(left, x[i]);
     rightmost = Math.max(rightmost, x[i] + vertex.w);
   });
-  for (let i = 0; i < x.length; i++) x[i] += level.pad - left;
-  const width = Math.max(level.minWidth, rightmost - left + 2 * level.pad);
+  const [first] = rows.spine;
+  // The stream passes between the name and the title of the header.
+  const stream = first === undefined ? 0 : x[first] + vertices[first].axis;
+  const shift = level.entries ? Math.max(level.pad - left, 4 * Math.ceil((22 + level.name + 10 - stream) / 4)) : level.pad - left;
+  for (let i = 0; i < x.length; i++) x[i] += shift;
+  const axis = first === undefined ? (rightmost - left) / 2 + level.pad : stream + shift;
+  const header = level.top ? Math.max(22 + level.name + 16, level.entries ? axis + 12 : 0) + level.title + 12 : 0;
+  const width = 8 * Math.ceil(Math.max(header, rightmost + shift + level.pad) / 8);
 
-  const bottom = (v: number) => (vertices[v].node < 0 ? top[vertices[v].rank] : top[vertices[v].rank] + vertices[v].h);
+  const bottom = (v: number): number => (vertices[v].body >= 0 ? bottom(vertices[v].body) : top[vertices[v].rank] + vertices[v].h);
   const ports = (e: number) => {
     const { fromPort, toPort } = level.edges[e];
     const path = rows.paths[e];
-    const [u, v] = [path[0], path[path.length - 1]];
+    const [start, v] = [path[0], path[path.length - 1]];
+    const u = vertices[start].body >= 0 ? vertices[start].body : start;
     if (rows.reversed[e]) return [vertices[u].axis, vertices[v].axis];
     return [level.nodes[u]?.outs[fromPort] ?? 0, level.nodes[v]?.ins[toPort] ?? 0];
   };
@@ -79,8 +93,6 @@ export function routeEdges(level: Level, rows: Rows, x: Float64Array): LevelLayo
   const nodes = level.nodes.map((_, i) => i);
   const border = vertices.map((_, i) => i).slice(level.nodes.length);
   const [entries, exits] = [border.slice(0, level.entries), border.slice(level.entries, level.entries + level.exits)];
-  const [first] = rows.spine;
-  const axis = first === undefined ? width / 2 : x[first] + vertices[first].axis;
   return {
     width, height: y,
     x: nodes.map((i) => x[i]), y: nodes.map((i) => top[vertices[i].rank]),
@@ -103,7 +115,7 @@ function sideEntries(level: Level, rows: Rows, x: Float64Array): Map<string, num
         if (node < 0 || !level.nodes[node].join || from === x[vertex] + port) continue;
         const side = from > x[vertex] + w ? 1 : from < x[vertex] ? -1 : 0;
         const [a, b] = side > 0 ? [x[vertex] + w, from] : [from, x[vertex]];
-        const clear = rows.rows[r + 1].every((v) => v === vertex || vertices[v].node < 0 || x[v] > b + 8 || x[v] + vertices[v].w < a - 8);
+        const clear = rows.rows[r + 1].every((v) => v === vertex || !vertices[v].w || x[v] > b + 8 || x[v] + vertices[v].w < a - 8);
         if (!side || !clear || b - a < 12 || used.has(`${vertex} ${side}`)) continue;
         used.add(`${vertex} ${side}`);
         sides.set(sideKey(hub, vertex), side);

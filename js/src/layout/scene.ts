@@ -3,6 +3,8 @@
 export interface Point {
   x: number;
   y: number;
+  /** Where another edge splits off: this corner is not rounded. */
+  split?: true;
 }
 
 export type NodeKind = "op" | "call" | "input" | "output" | "fold" | "module";

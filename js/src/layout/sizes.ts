@@ -40,8 +40,7 @@ export function collapsedSize(item: Item, width: number, measure: Measure): { w:
   return { w: Math.min(LIMIT, Math.max(width, ceil8(name))), h: item.cells ? FOLD : NODE };
 }
 
-/** Least width of an open item: its name and its title beside each other. */
-export function headerWidth(item: Item, measure: Measure): number {
-  const title = item.title.replace(/ parameters$/, "");
-  return ceil8(Math.min(LIMIT, 22 + measure(item.label, true) + 16 + measure(title, false) + 12));
+/** Widths of the name and of the title of an open item. */
+export function headerWidths(item: Item, measure: Measure): { name: number; title: number } {
+  return { name: Math.min(LIMIT / 2, Math.ceil(measure(item.label, true))), title: Math.min(LIMIT / 2, Math.ceil(measure(item.title.replace(/ parameters$/, ""), false))) };
 }

@@ -95,6 +95,7 @@ export class CanvasPen implements Pen {
 /** A corner takes at most half of the shorter side at it. */
 export function cornerRadius(points: readonly Point[], i: number, radius: number): number {
   const [a, b, c] = [points[i - 1], points[i], points[i + 1]];
+  if (b.split) return 0;
   const reach = (p: Point) => Math.abs(p.x - b.x) + Math.abs(p.y - b.y);
   return Math.min(radius, reach(a) / (i === 1 ? 1 : 2), reach(c) / (i === points.length - 2 ? 1 : 2));
 }
