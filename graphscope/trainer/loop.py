@@ -6,11 +6,14 @@ A generator rather than callbacks: whoever iterates decides when to go on, pause
 from __future__ import annotations
 
 import math
+import os
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +21,15 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.utils.data import DataLoader, Dataset
 
 from graphscope.errors import DataError, TrainerError
+from graphscope.trainer import checkpoint
 from graphscope.trainer.build import batches_for, device_for, model_for
 from graphscope.trainer.data.batches import Batch, derived_seed
 from graphscope.trainer.data.images import ImageSet
-from graphscope.trainer.optimizers import optimizer_for, schedule_factor
+from graphscope.trainer.optimizers import LearningRate, optimizer_for, set_momentum
 from graphscope.trainer.results import BatchResult, EvaluationResult
 from graphscope.trainer.settings import TrainerSettings
-from graphscope.trainer.tasks import Classification, Outcome, Task, Turn, task_for
+from graphscope.trainer.step import Precision, StepOutcome, first_batch_in_words, train_step
+from graphscope.trainer.tasks import Classification, Task, task_for
 from graphscope.trainer.totals import Totals
 
 __all__ = ["BatchResult", "EvaluationResult", "Trainer"]
@@ -69,6 +74,8 @@ class Trainer:
         """One for each part that is trained by a loss of its own: two for a GAN, else one."""
         self.optimizer = self.optimizers[-1]
         """The one whose step ends a training step."""
+        self.precision = Precision(self.device, mixed=settings.amp)
+        self._forward = cast(nn.Module, torch.compile(self.model)) if settings.compile else self.model
         self.n_classes: int | None = len(self.classes) if self.classes is not None else None
         self.train_images, self.test_images = self.data.train_images, self.data.test_images
         per_epoch = None if self.data.per_epoch is None else math.ceil(self.data.per_epoch / settings.accumulate)
@@ -76,82 +83,60 @@ class Trainer:
         """Optimizer steps in one epoch; None if only iterating tells."""
         self.total_steps: int | None = settings.steps or (per_epoch and per_epoch * settings.epochs)
         """Optimizer steps in the whole training; None if only iterating tells."""
+        self.learning_rate = LearningRate(self.optimizers, settings.schedule, self.total_steps)
         self.step = 0
         """Optimizer steps done."""
         self.epoch = 0
         """The current epoch, 0-based."""
+        self.step_in_epoch = 0
+        """Optimizer steps done in the current epoch."""
         self.stopped: str | None = None
         """Why training ended before its last step, for people to read; None while it runs and if it came to its end."""
-        self._step_in_epoch = 0
-        self._lr = [group["lr"] for group in self._param_groups()]
-        self._new_lr: float | None = None
-        schedule_factor(settings.schedule, 0, self.total_steps)
-
-    def set_lr(self, lr: float) -> None:
-        """Another learning rate, taken at the next batch; the schedule goes on and multiplies it."""
-        if not (math.isfinite(lr) and lr >= 0):
-            raise TrainerError(f"set_lr({lr!r}): wanted a finite number, 0 or more.")
-        self._new_lr = float(lr)
-
-    def set_momentum(self, momentum: float) -> None:
-        """Another momentum (the first beta of Adam and AdamW), taken at the next batch.
-
-        Raises: TrainerError if it is not from 0 to below 1, or the optimizer has none.
-        """
-        if not 0 <= momentum < 1:
-            raise TrainerError(f"set_momentum({momentum!r}): wanted a number from 0 to below 1.")
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                if "betas" in group:
-                    group["betas"] = (float(momentum), *group["betas"][1:])
-                elif isinstance(optimizer, torch.optim.SGD):
-                    group["momentum"] = float(momentum)
-                else:
-                    raise TrainerError(f"set_momentum: {type(optimizer).__name__} as it is used here has no momentum.")
-
-    def set_dropout(self, fqn: str, p: float) -> None:
-        """Another drop probability of one Dropout layer, taken at the next batch.
-
-        Raises: TrainerError if p is not from 0 to 1, or ``fqn`` names no Dropout layer.
-        """
-        layers = {name: layer for name, layer in self.model.named_modules() if isinstance(layer, _DropoutNd)}
-        if fqn not in layers:
-            there = f"There are: {', '.join(layers)}." if layers else "The network has none."
-            raise TrainerError(f"set_dropout({fqn!r}): no Dropout layer is called that. {there}")
-        if not 0 <= p <= 1:
-            raise TrainerError(f"set_dropout({fqn!r}, {p!r}): wanted a probability from 0 to 1.")
-        layers[fqn].p = float(p)
-
-    def example(self) -> tuple[Tensor, ...]:
-        """The inputs of the network's forward for the first training batch, for tracing it."""
-        x, _ = next(iter(self.data.train(0)))
-        return self.task.inputs(x)
+        self.best_loss = math.inf
+        """The lowest test loss so far; infinite before the first evaluation."""
+        self.epochs_without_progress = 0
+        """Evaluations since then."""
 
     def batches(self) -> Iterator[BatchResult | EvaluationResult]:
         """Trains, and yields after each optimizer step and after each epoch's evaluation.
 
         Closing the generator stops training; calling ``batches()`` again goes on from there. A loss that is not finite
-        is yielded and ends the training, with ``stopped`` saying so.
+        is yielded and ends the training, as does ``patience`` running out; ``stopped`` then says so.
         Raises: TrainerError if network and data do not fit together, DataError if the data gives no batch.
         """
         while not self._finished():
             self.model.train()
             start = time.perf_counter()
             for group in self._groups():
-                result = self._train_step(group, start)
-                yield result
-                if not math.isfinite(result.loss):
-                    self.stopped = f"loss is {result.loss} at step {result.step}"
+                lr = self.learning_rate.apply(self.step)
+                self._seed_step()
+                outcome = self._train_step(group)
+                self.step += 1
+                self.step_in_epoch += 1
+                yield BatchResult(
+                    step=self.step - 1,
+                    epoch=self.epoch,
+                    loss=outcome.loss,
+                    accuracy=outcome.accuracy,
+                    images=outcome.images,
+                    seconds=time.perf_counter() - start,
+                    lr=lr,
+                    parts=outcome.parts,
+                )
+                if not math.isfinite(outcome.loss):
+                    self.stopped = f"loss is {outcome.loss} at step {self.step - 1}"
                     return
                 if self._finished():
                     break
                 start = time.perf_counter()
-            if self._step_in_epoch == 0:
+            if self.step_in_epoch == 0:
                 raise DataError(f"Trainer: epoch {self.epoch} of the data gave no batch; wanted at least one.")
             evaluation = self.evaluate()
             # Counted before the yield: a generator closed there must not evaluate the same epoch again.
             self.epoch += 1
-            self._step_in_epoch = 0
+            self.step_in_epoch = 0
+            self._note_progress(evaluation)
+            self._save_checkpoint()
             if evaluation.images:
                 yield evaluation
 
@@ -164,7 +149,9 @@ class Trainer:
         try:
             with torch.no_grad():
                 for x, y in self.data.test():
-                    totals.add(self.task.outcome(self.model, x, y), y, len(x))
+                    with self.precision.autocast():
+                        outcome = self.task.outcome(self._forward, x, y)
+                    totals.add(outcome, y, len(x))
         finally:
             self.model.train(training)
         return EvaluationResult(
@@ -178,37 +165,62 @@ class Trainer:
             parts=totals.parts,
         )
 
-    def _train_step(self, group: list[Batch], start: float) -> BatchResult:
-        lr = self._scheduled_lr()
-        self._seed_step()
-        images = sum(len(x) for x, _ in group)
-        loss, correct, parts = 0.0, None, dict[str, float]()
-        for turn, optimizer in zip(self._turns, self.optimizers, strict=True):
-            optimizer.zero_grad()
-            for x, y in group:
-                outcome = self._outcome(turn, x, y)
-                share = len(x) / images
-                (outcome.loss if share == 1 else outcome.loss * share).backward()
-                loss += outcome.loss.item() * share
-                if outcome.correct is not None:
-                    correct = (correct or 0) + int(outcome.correct.sum())
-                for name, part in outcome.parts.items():
-                    parts[name] = parts.get(name, 0.0) + part.item() * share
-            if self.settings.clip is not None:
-                nn.utils.clip_grad_norm_(turn.parameters, self.settings.clip)
-            optimizer.step()
-        self.step += 1
-        self._step_in_epoch += 1
-        return BatchResult(
-            step=self.step - 1,
-            epoch=self.epoch,
-            loss=loss,
-            accuracy=None if correct is None else correct / images,
-            images=images,
-            seconds=time.perf_counter() - start,
-            lr=lr,
-            parts=parts,
-        )
+    def example(self) -> tuple[Tensor, ...]:
+        """The inputs of the network's forward for the first training batch, for tracing it."""
+        x, _ = next(iter(self.data.train(0)))
+        return self.task.inputs(x)
+
+    def set_lr(self, lr: float) -> None:
+        """Another learning rate, taken at the next batch; the schedule goes on and multiplies it."""
+        self.learning_rate.set(lr)
+
+    def set_momentum(self, momentum: float) -> None:
+        """Another momentum (the first beta of Adam and AdamW), taken at the next batch."""
+        set_momentum(self.optimizers, momentum)
+
+    def dropout_layers(self) -> dict[str, _DropoutNd]:
+        """The network's Dropout layers by fqn, in the order of ``named_modules``."""
+        return {name: layer for name, layer in self.model.named_modules() if isinstance(layer, _DropoutNd)}
+
+    def set_dropout(self, fqn: str, p: float) -> None:
+        """Another drop probability of one Dropout layer, taken at the next batch.
+
+        Raises: TrainerError if p is not from 0 to 1, or ``fqn`` names no Dropout layer.
+        """
+        layers = self.dropout_layers()
+        if fqn not in layers:
+            there = f"There are: {', '.join(layers)}." if layers else "The network has none."
+            raise TrainerError(f"set_dropout({fqn!r}): no Dropout layer is called that. {there}")
+        if not 0 <= p <= 1:
+            raise TrainerError(f"set_dropout({fqn!r}, {p!r}): wanted a probability from 0 to 1.")
+        layers[fqn].p = float(p)
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Writes a checkpoint below ``folder``; returns where. Between batches at any time. Raises: OSError."""
+        return checkpoint.save(self, folder)
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Goes on from a checkpoint, or from the newest of a folder. Raises: TrainerError if it does not fit."""
+        checkpoint.load(self, path)
+
+    def _groups(self) -> Iterator[list[Batch]]:
+        """This epoch's remaining batches, ``accumulate`` at a time: one group is one optimizer step."""
+        size = self.settings.accumulate
+        batches = self.data.train(self.epoch, self.step_in_epoch * size)
+        while group := list(islice(batches, size)):
+            yield group
+
+    def _train_step(self, group: list[Batch]) -> StepOutcome:
+        clip = self.settings.clip
+        if self.step > 0:
+            return train_step(self._forward, self._turns, self.optimizers, group, self.precision, clip)
+        try:
+            return train_step(self._forward, self._turns, self.optimizers, group, self.precision, clip)
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            hint = " (compile=False runs it without torch.compile)" if self.settings.compile else ""
+            raise first_batch_in_words(self.model, self.loss_fn, group[0], f"{error}{hint}") from error
 
     def _seed_step(self) -> None:
         # Not torch.manual_seed: it looks at every kind of accelerator, 170 us a call against 2.
@@ -219,39 +231,30 @@ class Trainer:
         elif self.device.type == "mps":
             torch.mps.manual_seed(seed)
 
-    def _outcome(self, turn: Turn, x: Tensor, y: Tensor) -> Outcome:
-        if self.step > 0:
-            return turn.outcome(self.model, x, y)
+    def _note_progress(self, evaluation: EvaluationResult) -> None:
+        if evaluation.loss < self.best_loss:
+            self.best_loss, self.epochs_without_progress = evaluation.loss, 0
+            return
+        self.epochs_without_progress += 1
+        patience = self.settings.patience
+        if patience is not None and evaluation.images and self.epochs_without_progress >= patience:
+            self.stopped = f"no test loss below {self.best_loss:.4g} in {patience} epoch(s)"
+
+    def _save_checkpoint(self) -> None:
+        if self.settings.checkpoint_dir is None:
+            return
         try:
-            return turn.outcome(self.model, x, y)
-        except torch.OutOfMemoryError:
-            raise
-        except (RuntimeError, ValueError, IndexError, TypeError) as error:
-            raise TrainerError(
-                f"Trainer: {type(self.model).__name__} with {type(self.loss_fn).__name__} refused the first batch, "
-                f"inputs {list(x.shape)} {x.dtype}, targets {list(y.shape)} {y.dtype}: {error}"
-            ) from error
-
-    def _groups(self) -> Iterator[list[Batch]]:
-        """This epoch's remaining batches, ``accumulate`` at a time: one group is one optimizer step."""
-        size = self.settings.accumulate
-        batches = self.data.train(self.epoch, self._step_in_epoch * size)
-        while group := list(islice(batches, size)):
-            yield group
-
-    def _scheduled_lr(self) -> float:
-        new, self._new_lr = self._new_lr, None
-        if new is not None:
-            self._lr = [new] * len(self._lr)
-        factor = schedule_factor(self.settings.schedule, self.step, self.total_steps)
-        for group, lr in zip(self._param_groups(), self._lr, strict=True):
-            group["lr"] = lr * factor
-        return self._lr[0] * factor
-
-    def _param_groups(self) -> list[dict[str, Any]]:
-        return [group for optimizer in self.optimizers for group in optimizer.param_groups]
+            self.save(self.settings.checkpoint_dir)
+        except OSError as error:
+            # A full disk must not cost the training that fills it.
+            where = self.settings.checkpoint_dir
+            warnings.warn(
+                f"no checkpoint written to {where}: {error.strerror or error}; training goes on", stacklevel=2
+            )
 
     def _finished(self) -> bool:
+        if self.stopped is not None:
+            return True
         if self.settings.steps is not None:
             return self.step >= self.settings.steps
         return self.epoch >= self.settings.epochs

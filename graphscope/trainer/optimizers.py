@@ -1,9 +1,10 @@
-"""Settings and parameters -> a torch optimizer and its learning-rate schedule."""
+"""Settings and parameters -> a torch optimizer and its learning-rate schedule, both of which can be changed midway."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -54,3 +55,52 @@ def schedule_factor(schedule: str, step: int, total: int | None) -> float:
 
 def _cosine(start: float, end: float, share: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
+
+class LearningRate:
+    """The learning rate of every parameter group, step by step; the schedule multiplies what was asked for."""
+
+    def __init__(self, optimizers: list[torch.optim.Optimizer], schedule: str, total: int | None) -> None:
+        schedule_factor(schedule, 0, total)  # raises now, not at the first step
+        self._optimizers = optimizers
+        self._schedule, self._total = schedule, total
+        self._new: float | None = None
+        self.base: list[float] = [group["lr"] for group in self._groups()]
+        """Per parameter group, before the schedule."""
+
+    def set(self, lr: float) -> None:
+        """Another rate for all groups, taken at the next step. Raises: TrainerError if it is not finite, 0 or more."""
+        if not (math.isfinite(lr) and lr >= 0):
+            raise TrainerError(f"set_lr({lr!r}): wanted a finite number, 0 or more.")
+        self._new = float(lr)
+
+    def apply(self, step: int) -> float:
+        """Gives every group its rate for a step (0-based); returns the first group's."""
+        new, self._new = self._new, None
+        if new is not None:
+            self.base = [new] * len(self.base)
+        factor = schedule_factor(self._schedule, step, self._total)
+        for group, lr in zip(self._groups(), self.base, strict=True):
+            group["lr"] = lr * factor
+        return self.base[0] * factor
+
+    def _groups(self) -> list[dict[str, Any]]:
+        # Asked for anew each time: load_state_dict() puts other dicts in their place.
+        return [group for optimizer in self._optimizers for group in optimizer.param_groups]
+
+
+def set_momentum(optimizers: list[torch.optim.Optimizer], momentum: float) -> None:
+    """Another momentum, or first beta of Adam and AdamW.
+
+    Raises: TrainerError if it is not from 0 to below 1, or an optimizer has none.
+    """
+    if not 0 <= momentum < 1:
+        raise TrainerError(f"set_momentum({momentum!r}): wanted a number from 0 to below 1.")
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            if "betas" in group:
+                group["betas"] = (float(momentum), *group["betas"][1:])
+            elif isinstance(optimizer, torch.optim.SGD):
+                group["momentum"] = float(momentum)
+            else:
+                raise TrainerError(f"set_momentum: {type(optimizer).__name__} as it is used here has no momentum.")

@@ -150,6 +150,8 @@ class TrainerSettings:
     """Mixed precision: bfloat16 where the device has it, else float16 with loss scaling."""
     compile: bool = False
     """Run the network through torch.compile."""
+    checkpoint_dir: str | None = None
+    """Folder that gets a checkpoint after each epoch; None: none is written."""
     patience: int | None = None
     """Stop early after this many epochs without a lower test loss; None: never."""
 
@@ -181,8 +183,10 @@ class TrainerSettings:
                 raise _wrong(name, getattr(self, name), "True or False")
         if not _matches(_DEVICE, self.device):
             raise _wrong("device", self.device, "auto, cpu, mps, cuda or cuda:N")
-        if self.data_dir is not None and not _matches(_PATH, self.data_dir):
-            raise _wrong("data_dir", self.data_dir, "the path of a folder, or None")
+        for name in ("data_dir", "checkpoint_dir"):
+            path = getattr(self, name)
+            if path is not None and not _matches(_PATH, path):
+                raise _wrong(name, path, "the path of a folder, or None")
         return self
 
     def resolved(self) -> TrainerSettings:

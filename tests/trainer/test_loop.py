@@ -329,3 +329,44 @@ def test_real_digits_are_learnt():
 def test_real_digits_are_learnt_well():
     _, evaluations = run(Trainer(TrainerSettings(epochs=5)))
     assert evaluations[-1].accuracy >= 0.97
+
+
+def test_patience_ends_the_training_and_says_so(small):
+    trainer = Trainer(TrainerSettings(model="mlp", optimizer="sgd", lr=0.0, epochs=9, patience=2), data=small)
+    _, evaluations = run(trainer)
+    assert len(evaluations) == 3  # the first is the best there is, two without a lower loss follow
+    assert trainer.stopped is not None and "in 2 epoch(s)" in trainer.stopped
+    assert list(trainer.batches()) == []
+
+
+def test_a_users_factory_is_trained(small, tmp_path, monkeypatch):
+    (tmp_path / "my_nets_for_this_test.py").write_text(
+        "from torch import nn\ndef small():\n    return nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    trainer = Trainer(TrainerSettings(model="my_nets_for_this_test:small", steps=2), data=small)
+    assert isinstance(trainer.model, nn.Sequential)
+    assert len(run(trainer)[0]) == 2
+
+
+def test_mixed_precision_trains_nearly_the_same(small):
+    losses = []
+    for amp in (False, True):
+        seen = []
+        trainer = Trainer(TrainerSettings(model="mlp", steps=4, amp=amp), data=small)
+        trainer.model.fc2.register_forward_hook(lambda layer, x, y, seen=seen: seen.append(y.dtype))
+        losses.append([r.loss for r in run(trainer)[0]])
+        assert set(seen) == {torch.bfloat16 if amp else torch.float32}
+        assert all(p.dtype == torch.float32 for p in trainer.model.parameters())
+    assert losses[1] == pytest.approx(losses[0], rel=0.05) and losses[1] != losses[0]
+
+
+@pytest.mark.slow
+def test_a_compiled_network_trains_the_same(small):
+    losses = []
+    for compiled in (False, True):
+        trainer = Trainer(TrainerSettings(model="mlp", steps=4, compile=compiled), data=small)
+        steps, evaluations = run(trainer)
+        losses.append([r.loss for r in (*steps, *evaluations)])
+        assert "fc1.weight" in trainer.model.state_dict()
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
