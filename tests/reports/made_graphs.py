@@ -64,8 +64,9 @@ class GraphMaker:
         attrs: str = "",
         **facts: Any,
     ) -> Value:
-        """A module of one op."""
-        with self.call(fqn, kind, attrs):
+        """A module of one op; ``params`` are its parameters, of eight elements each."""
+        own = {name.rpartition(".")[2]: (8,) for name in facts.get("params", ())}
+        with self.call(fqn, kind, attrs, own):
             return self.op(op, x, shape=shape, **facts)
 
     def graph(self, *outputs: Value, partial: str = "") -> Graph:

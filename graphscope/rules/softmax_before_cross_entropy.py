@@ -1,0 +1,87 @@
+"""softmax-before-cross-entropy: the loss applies log_softmax to probabilities that a softmax made.
+
+Why it matters: cross_entropy takes logits and normalises them itself. Probabilities lie between 0 and 1, so the second
+softmax can never make the right class more than e times as likely as a wrong one: the loss cannot fall below
+ln(1 + (C - 1) / e) for C classes (1.4612 for ten), and gradients are up to ten times smaller.
+When it is fine: never in training. A softmax that only shows probabilities belongs behind the loss, and log_softmax in
+front of cross_entropy is harmless (applying it twice changes nothing).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from graphscope.graph import OpNode
+from graphscope.rules.flow import at, named, type_of, where
+from graphscope.rules.news import News
+from graphscope.schema import Finding
+
+STRUCTURAL = True
+
+
+def softmax_before_cross_entropy(news: News) -> Iterator[Finding]:
+    """Softmax -> (views) -> cross_entropy or log_softmax, in every new graph."""
+    for graph in news.graphs:
+        flow = news.flow(graph)
+        for node in flow.ops("cross_entropy", "log_softmax"):
+            softmax, viewed = flow.source_of_data(node)
+            if softmax is None or softmax.op not in ("softmax", "softmax2d"):
+                continue
+            classes = _classes(node)
+            if not viewed and not _same_dim(softmax, node):
+                continue
+            floor = math.log(1 + (classes - 1) / math.e) if classes else None
+            bound = (
+                f"With {classes} classes the loss cannot fall below {floor:.4f}, where 0 is the best it should reach"
+            )
+            file, line = where(softmax)
+            yield Finding(
+                rule="softmax-before-cross-entropy",
+                severity="error",
+                title="Softmax before cross-entropy",
+                message=f"{named(softmax)}{at(softmax)} turns logits into probabilities, and {node.op}{at(node)} "
+                f"applies log_softmax to them again. {bound if floor is not None else 'The loss stays above 0'}; "
+                "gradients shrink as well.",
+                advice="Give the loss the logits: leave the softmax out of the forward. Where probabilities are "
+                "wanted, for a prediction, apply softmax to the output there.",
+                why="cross_entropy takes logits and normalises them itself. Probabilities lie between 0 and 1, so the "
+                "second softmax can make the right class at most e times as likely as a wrong one. It is never right "
+                "in training; log_softmax before cross_entropy would be harmless.",
+                fqn=softmax.fqn,
+                call=softmax.call,
+                node=softmax.id,
+                graph_id=graph.graph_id,
+                step=news.first_step(graph),
+                value=floor,
+                limit=0.0 if floor is not None else None,
+                file=file,
+                line=line,
+                fix=_fix(softmax, "Softmax" in type_of(graph, softmax.fqn)),
+            )
+
+
+def _classes(node: OpNode) -> int | None:
+    """Number of classes: the size of dimension 1 of the logits, or of their only one."""
+    shape = node.inputs[0].shape if node.inputs else ()
+    return (shape[1] if len(shape) > 1 else shape[0]) if shape else None
+
+
+def _same_dim(softmax: OpNode, node: OpNode) -> bool:
+    """Whether both normalise over the same dimension; True where one of them is unknown."""
+    ndim = len(softmax.outputs[0].shape) if softmax.outputs else 0
+    dim = softmax.attrs.get("dim")
+    other = node.attrs.get("dim") if node.op == "log_softmax" else (1 if ndim > 1 else 0)
+    if not isinstance(dim, int) or not isinstance(other, int) or not ndim:
+        return True
+    return dim % ndim == other % ndim
+
+
+def _fix(softmax: OpNode, is_module: bool) -> str:
+    if is_module:
+        name = softmax.fqn.rpartition(".")[2]
+        if name.isdigit():
+            return f"-     nn.Softmax(dim={softmax.attrs.get('dim', 1)}),"
+        return f"- x = self.{name}(x)"
+    dim = softmax.attrs.get("dim", 1)
+    return f"- return F.softmax(x, dim={dim})\n+ return x"
