@@ -88,6 +88,7 @@ class Link:
         self._sent_status: dict[type, Reply] = {}
         self._unsubscribe: Callable[[], None] = lambda: None
         self._session: Session | None = None
+        self._follows = self._owner()
         self._follow_session()
 
     # What is shown
@@ -107,20 +108,26 @@ class Link:
     @property
     def training(self) -> Training | None:
         """The built-in trainer, if one drives the session."""
-        if hasattr(self._source, "set_lr"):
-            training: Training = self._source
+        return self._follows or (None if self._session is None else self._session.trainer)
+
+    def _owner(self) -> Training | None:
+        """The trainer whose newest session is shown: the source itself, or whose session it is at this moment."""
+        source: Any = self._source
+        if hasattr(source, "set_lr"):
+            training: Training = source
             return training
-        return None if self._session is None else self._session.trainer
+        owner = getattr(source, "trainer", None)
+        return owner if owner is not None and owner.session is source else None
 
     def _follow_session(self) -> bool:
         """Takes the session that is to be shown now; True if it is another one than before."""
-        source: Any = self._source
-        session = source if hasattr(source, "subscribe") else getattr(source, "session", None)
-        if isinstance(source, (Run, Graph)) or session is self._session:
+        if isinstance(self._source, Run | Graph):
+            return False
+        source: Any = self._source if self._follows is None else self._follows.session
+        if source is self._session:
             return False
         self._unsubscribe()
-        self._session = session
-        self._unsubscribe = lambda: None
+        self._session, self._unsubscribe = source, lambda: None
         return True
 
     # Kernel -> page

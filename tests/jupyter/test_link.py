@@ -259,10 +259,11 @@ def test_trainer_commands_reach_the_training(session: FakeSession, page: Page, h
     ]  # fmt: skip
 
 
-def test_a_training_that_starts_again_shows_its_new_session(page: Page, hand: Hand) -> None:
+@pytest.mark.parametrize("shown", ["training", "session"])
+def test_a_training_that_starts_again_shows_its_new_session(page: Page, hand: Hand, shown: str) -> None:
     first, second = FakeSession("Cnn-1"), FakeSession("Cnn-2")
     training = FakeTraining(first)
-    greeted(training, page, hand)
+    greeted(training if shown == "training" else first, page, hand)
     assert [header.name for header in page.of("run_header")] == ["Cnn-1"]
     second.feed(step_batch(0))
     training.session = second
@@ -270,6 +271,25 @@ def test_a_training_that_starts_again_shows_its_new_session(page: Page, hand: Ha
     assert [header.name for header in page.of("run_header")] == ["Cnn-1", "Cnn-2"]
     assert page.of("session_status")[-1].name == "Cnn-2"
     assert first.subscribers == [] and len(second.subscribers) == 1
+
+
+def test_an_earlier_session_of_a_training_stays_what_is_shown(page: Page, hand: Hand) -> None:
+    first, second = FakeSession("Cnn-1"), FakeSession("Cnn-2")
+    training = FakeTraining(first)
+    training.session = second
+    greeted(first, page, hand)
+    hand.turn()
+    assert [header.name for header in page.of("run_header")] == ["Cnn-1"]
+
+
+def test_a_training_before_its_start_shows_its_controls(page: Page, hand: Hand, session: FakeSession) -> None:
+    training = FakeTraining(session)
+    training.session = None  # type: ignore[assignment]
+    greeted(training, page, hand)
+    assert page.kinds() == ["trainer_status"]
+    training.session = session
+    hand.turn()
+    assert page.of("run_header")[0].name == "Cnn-1"
 
 
 def test_a_graph_alone_is_sent_and_nothing_else(session: FakeSession, page: Page, hand: Hand) -> None:
