@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from graphscope.graph import OpNode
+from graphscope.graph import Graph, OpNode
 from graphscope.rules.flow import at, named, type_of, where
 from graphscope.rules.news import News
 from graphscope.schema import Finding
@@ -41,7 +41,7 @@ def softmax_before_cross_entropy(news: News) -> Iterator[Finding]:
                 severity="error",
                 title="Softmax before cross-entropy",
                 message=f"{named(softmax)}{at(softmax)} turns logits into probabilities, and {node.op}{at(node)} "
-                f"applies log_softmax to them again. {bound if floor is not None else 'The loss stays above 0'}; "
+                f"normalises them again. {bound if floor is not None else 'The loss stays above 0'}; "
                 "gradients shrink as well.",
                 advice="Give the loss the logits: leave the softmax out of the forward. Where probabilities are "
                 "wanted, for a prediction, apply softmax to the output there.",
@@ -57,7 +57,7 @@ def softmax_before_cross_entropy(news: News) -> Iterator[Finding]:
                 limit=0.0 if floor is not None else None,
                 file=file,
                 line=line,
-                fix=_fix(softmax, "Softmax" in type_of(graph, softmax.fqn)),
+                fix=_fix(graph, softmax),
             )
 
 
@@ -77,11 +77,15 @@ def _same_dim(softmax: OpNode, node: OpNode) -> bool:
     return dim % ndim == other % ndim
 
 
-def _fix(softmax: OpNode, is_module: bool) -> str:
-    if is_module:
+def _fix(graph: Graph, softmax: OpNode) -> str:
+    if "Softmax" in type_of(graph, softmax.fqn):
         name = softmax.fqn.rpartition(".")[2]
         if name.isdigit():
             return f"-     nn.Softmax(dim={softmax.attrs.get('dim', 1)}),"
         return f"- x = self.{name}(x)"
     dim = softmax.attrs.get("dim", 1)
+    if {value.id for value in softmax.inputs} & {value.id for value in graph.outputs}:
+        return (
+            f"- loss = F.cross_entropy(F.softmax(output, dim={dim}), target)\n+ loss = F.cross_entropy(output, target)"
+        )
     return f"- return F.softmax(x, dim={dim})\n+ return x"

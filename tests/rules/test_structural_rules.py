@@ -62,6 +62,14 @@ def test_softmax_as_a_function_and_through_views() -> None:
     assert finding.fqn == "" and "return F.softmax(x, dim=-1)" in finding.fix
 
 
+def test_softmax_in_the_loop_is_taken_out_there() -> None:
+    make = GraphMaker()
+    output = make.layer("fc", "Linear", "linear", make.input(64, 128), (64, 10))
+    make.op("cross_entropy", make.op("softmax", output, attrs={"dim": 1}), shape=())
+    (finding,) = findings(make.graph(output))
+    assert finding.fix.startswith("- loss = F.cross_entropy(F.softmax(output, dim=1), target)\n+ loss = ")
+
+
 def test_softmax_before_log_softmax_and_nll() -> None:
     def both(make: GraphMaker, x: Value) -> Value:
         return make.op("log_softmax", make.op("softmax", x, attrs={"dim": 1}), attrs={"dim": 1})
