@@ -37,5 +37,5 @@ def unregister(shell: Any) -> None:
             hooks.strs.pop(magic, None)
 
 
-def _complete(completer: Any, event: Any) -> list[str]:
-    return completions(event.line, event.symbol, completer.shell.user_ns)
+def _complete(shell: Any, event: Any) -> list[str]:
+    return completions(event.line, event.symbol, shell.user_ns)

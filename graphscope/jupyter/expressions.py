@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.error import UsageError
-
 from graphscope.errors import GraphscopeError, InputMismatch, UnknownName, did_you_mean
 from graphscope.graph import Graph, module_tree
 from graphscope.jupyter.namespace import is_module, live_sessions, models_in, session_of
@@ -28,8 +26,12 @@ _INPUT = re.compile(r"^(?P<model>.*?)\s--input[ =]\s*(?P<input>.+)$", re.DOTALL)
 _HOLE = "_graphscope_function"
 
 
-class MagicError(UnknownName, UsageError):
-    """What a user typed after the magic makes no sense; IPython prints it as one line, without a traceback."""
+class MagicError(UnknownName):
+    """What a user typed after the magic makes no sense."""
+
+    def _render_traceback_(self) -> list[str]:
+        # IPython asks for this: the frames of a magic say nothing to the person who typed the line.
+        return [str(self)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,6 @@ def _models(wrong: str, namespace: Mapping[str, Any]) -> str:
         return " No model has a name in this notebook yet."
     listed = ", ".join(f"{m.name} ({type(m.model).__name__})" for m in models[:12])
     more = f" and {len(models) - 12} more" if len(models) > 12 else ""
-    sessions = [session.name for session in live_sessions()][:6]
+    sessions = [session.name for session in live_sessions() if session.state in ("live", "paused")][:6]
     running = f" Sessions: {', '.join(sessions)}." if sessions else ""
     return f" Models here: {listed}{more}.{running}{did_you_mean(wrong, [m.name for m in models]) if wrong else ''}"
