@@ -260,10 +260,15 @@ def watch(
         )
     if not 0 < budget <= 1:
         raise UnknownName(f"watch(budget={budget!r}): wanted a share of step time above 0 and up to 1, such as 0.01.")
-    for session in list(_LIVE.values()):
-        if session._watcher.root() is model:
-            print(f"GraphScope: the earlier watch of this model ({session.name}) was ended.")
-            session.close()
+    earlier = [session for session in _LIVE.values() if session._watcher.root() is model]
+    if not earlier and "_compiled_call_impl" in model.__dict__:
+        raise NotAModule(
+            f"watch({type(model).__name__}): this model was compiled in place (model.compile()), so its forward cannot "
+            "be followed. Watch before compiling, or compile a wrapper: compiled = torch.compile(model)."
+        )
+    for session in earlier:
+        print(f"GraphScope: the earlier watch of this model ({session.name}) was ended.")
+        session.close()
     parts = {
         "schedule": Schedule(checked_every(every), budget),
         "selection": Selection.of(include, exclude, roles),

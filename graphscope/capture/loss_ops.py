@@ -52,10 +52,15 @@ def saved_attrs(grad_fn: Any) -> dict[str, Any]:
 class LossOp:
     """One op behind the root's output: its name, arguments, what it reads (LossOps or output values) and its node."""
 
-    def __init__(self, op: str, attrs: Mapping[str, Any], grad_fn: str) -> None:
+    def __init__(self, op: str, fn: Any) -> None:
         self.op = op
-        self.attrs = dict(attrs)
-        self.grad_fn = grad_fn
+        self.attrs = saved_attrs(fn)
+        self.grad_fn = type(fn).__name__
+        # What a node's gradient must look like is what its forward made.
+        metadata = getattr(fn, "_input_metadata", None)
+        self.shape: tuple[int, ...] = tuple(metadata[0].shape) if metadata else ()
+        self.dtype = str(metadata[0].dtype).removeprefix("torch.") if metadata else ""
+        self.device = str(metadata[0].device) if metadata else ""
         self.reads: list[Any] = []
         self.opaque: str | None = None
 
@@ -94,7 +99,7 @@ def loss_chain(losses: tuple[Tensor, ...], ends: Mapping[int, int]) -> list[Loss
             if len(made) + len(stack) < LIMIT:
                 stack.extend((f, False) for f in sources)
             continue
-        op = made[fn] = LossOp(name, saved_attrs(fn), type(fn).__name__)
+        op = made[fn] = LossOp(name, fn)
         found = (ends.get(f._sequence_nr(), made.get(f)) for f in sources)
         op.reads = [read for read in found if read is not None]
         if len(made) >= LIMIT:

@@ -106,12 +106,8 @@ def loss_nodes(capture: ForwardCapture, chain: Iterable[LossOp], line: tuple[str
     for op in chain:
         values = capture.values.values
         inputs = tuple(values[read] if isinstance(read, int) else made[id(read)] for read in op.reads if known(read))
-        like = inputs[0] if inputs else None
-        shape: tuple[int, ...] = () if op.attrs.get("reduction") != "none" or like is None else like.shape[:1]
-        value = Value(
-            len(capture.values.values), "op", "", shape, like.dtype if like else "", like.device if like else "", True
-        )
-        capture.values.values.append(value)
+        value = Value(len(values), "op", "", op.shape, op.dtype, op.device, True)
+        values.append(value)
         made[id(op)] = value
         nodes.append(
             OpNode(

@@ -241,8 +241,11 @@ class Watcher:
         return self._is_primary(optimizer)
 
     def _is_primary(self, optimizer: Optimizer) -> bool:
-        """Whether this optimizer's steps are the session's: the one given, else the first that updates the model."""
-        if self._primary is None:
+        """Whether this optimizer's steps are the session's: the one given, else the first that updates the model.
+
+        One that died gives way: people make a new optimizer for a second loop.
+        """
+        if self._primary is None or self._primary() is None:
             if not self._owned(optimizer):
                 return False
             self._primary = weakref.ref(optimizer)

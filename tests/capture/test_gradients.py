@@ -86,6 +86,9 @@ def test_the_loss_is_found_without_being_told(name, tmp_path):
     head = run.graph.nodes[2].outputs[0]
     assert head in behind[0].inputs
     assert behind[-1].source[0] == __file__
+    assert behind[-1].outputs[0].shape == ()
+    if name == "softmax before":
+        assert behind[0].outputs[0].shape == (5, 3)
 
 
 def test_autograd_backward_and_grad_are_found_too(tmp_path):

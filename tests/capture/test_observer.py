@@ -236,7 +236,10 @@ def test_an_error_of_our_own_switches_recording_off_with_one_warning(tmp_path, m
         assert attributes(model) == fresh
     monkeypatch.undo()
     monkeypatch.setattr(forward, "measure", broken)
-    with watch(model, every=1, run_dir=tmp_path / "strict", strict=True), pytest.raises(ZeroDivisionError, match="ours"):
+    with (
+        watch(model, every=1, run_dir=tmp_path / "strict", strict=True),
+        pytest.raises(ZeroDivisionError, match="ours"),
+    ):
         model(torch.randn(4, 6))
     assert _get_current_function_mode_stack() == []
 

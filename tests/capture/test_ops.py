@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -27,7 +29,7 @@ def arrows(graph: Graph) -> set[tuple[str, str]]:
 
 
 def chain(*names: str) -> set[tuple[str, str]]:
-    return set(zip(names, names[1:], strict=False))
+    return set(itertools.pairwise(names))
 
 
 def test_mlp():

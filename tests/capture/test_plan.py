@@ -37,7 +37,7 @@ def test_auto_begins_dense_then_thins_out():
 )
 def test_auto_keeps_its_budget_after_the_first_hundred_steps(step_cost, capture_share, light, budget):
     steps = 1_500
-    captured, ours = simulate(Schedule("auto", budget), steps, step_cost, capture_share * step_cost, light)
+    _, ours = simulate(Schedule("auto", budget), steps, step_cost, capture_share * step_cost, light)
     later = ours[101:]
     allowed = max(budget * step_cost, FLOOR_SECONDS) * len(later)
     one_more = capture_share * step_cost + light
@@ -58,7 +58,7 @@ def test_capture_next_is_served_once_whatever_the_schedule_says():
 
 @pytest.mark.parametrize("every", [0, -1, 1.5, "often", True, None])
 def test_other_schedules_are_refused_with_words(every):
-    with pytest.raises(UnknownName, match="wanted \"auto\""):
+    with pytest.raises(UnknownName, match='wanted "auto"'):
         checked_every(every)
 
 

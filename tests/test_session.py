@@ -1,0 +1,182 @@
+"""A Session as a user meets it: what it takes, refuses, records and says."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import graphscope
+from graphscope.errors import GraphscopeError, NotAModule, SessionClosed, UnknownName
+from graphscope.session import default_run_dir
+from tests.capture.models import Cnn, Mlp
+
+
+def loop(model, x, steps, optimizer=None):
+    optimizer = optimizer or torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(x).pow(2).mean().backward()
+        optimizer.step()
+
+
+def test_with_and_close_record_the_same_loop(tmp_path):
+    x = torch.randn(5, 6)
+    torch.manual_seed(3)
+    with graphscope.watch(Mlp(), every=1, run_dir=tmp_path / "a") as first:
+        torch.manual_seed(3)
+        model = Mlp()
+    model = Mlp()
+    second = graphscope.watch(model, every=1, run_dir=tmp_path / "b")
+    loop(model, x, 3)
+    second.close()
+    second.close()
+    assert list(first.run.step_records) == []
+    assert [r.step for r in second.run.step_records] == [0, 1, 2]
+    assert second.state == "closed"
+    assert second.run.finished
+    again = graphscope.load(tmp_path / "b")
+    assert again.steps == second.run.steps
+    for stat in ("mean", "std", "l2"):
+        np.testing.assert_array_equal(again.series("hidden", stat)[1], second.run.series("hidden", stat)[1])
+
+
+def test_status_tells_how_it_is_doing(tmp_path):
+    model = Cnn()
+    with graphscope.watch(model, every=2, run_dir=tmp_path / "run") as session:
+        empty = session.status()
+        loop(model, torch.randn(4, 1, 8, 8), 5)
+        assert session.run.steps == [0, 1, 2, 3, 4]
+        status = session.status()
+    assert (empty.step, empty.loss, empty.overhead, empty.state) == (None, None, None, "live")
+    assert (status.step, status.captured_steps, status.state) == (4, 3, "live")
+    assert status.loss > 0
+    assert status.steps_per_second > 0
+    assert status.overhead > 0
+    assert session.status().state == "closed"
+
+
+def test_numbers_of_the_user_and_a_counter_of_the_user(tmp_path):
+    model, x = Mlp(), torch.randn(5, 6)
+    with graphscope.watch(model, every=1, run_dir=tmp_path / "run") as session:
+        session.step = 100
+        session.log(epoch=7, beta=0.5)
+        loop(model, x, 2)
+        session.log(step=101, accuracy=torch.tensor(0.75))
+        with pytest.raises(UnknownName, match=r"log\(name=str\): wanted one number"):
+            session.log(name="high")
+    run = session.run
+    assert run.steps == [100, 101]
+    assert [r.epoch for r in run.step_records] == [7, 7]
+    assert [a.tolist() for a in run.scalars("beta")] == [[100], [0.5]]
+    assert [a.tolist() for a in run.scalars("accuracy")] == [[101], [0.75]]
+
+
+def test_capture_next_captures_the_coming_step(tmp_path):
+    model, x = Mlp(), torch.randn(5, 6)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with graphscope.watch(model, every=100, run_dir=tmp_path / "run") as session:
+        loop(model, x, 3, optimizer)
+        session.capture_next()
+        loop(model, x, 3, optimizer)
+    captured = session.run.captured_steps
+    assert captured[0] == 0
+    assert len(captured) == 2
+    assert captured[1] in (3, 4)
+    with pytest.raises(SessionClosed, match="was closed"):
+        session.capture_next()
+
+
+def test_include_exclude_and_roles_choose_statistics_and_leave_the_graph_whole(tmp_path):
+    model = Cnn()
+    with graphscope.watch(
+        model, every=1, include=["conv*", "fc*"], exclude="fc.bias", roles=["activation", "parameter_gradient"],
+        run_dir=tmp_path / "run",
+    ) as session:  # fmt: skip
+        loop(model, torch.randn(4, 1, 8, 8), 1)
+    run = session.run
+    assert set(run.addresses("activation")) == {"conv", "fc"}
+    assert set(run.addresses("parameter_gradient")) == {"conv.weight", "conv.bias", "fc.weight"}
+    assert run.addresses("gradient") == []
+    assert {node.op for node in session.graph.nodes} > {"conv2d", "linear", "batch_norm"}
+
+
+REFUSED = {
+    "a class": (lambda d: graphscope.watch(nn.Linear, run_dir=d), NotAModule, "Did you mean an instance"),
+    "a state dict": (lambda d: graphscope.watch({"w": 1}, run_dir=d), NotAModule, "state_dict"),
+    "an input for an optimizer": (lambda d: graphscope.watch(Mlp(), torch.zeros(2), run_dir=d), NotAModule, "trace"),
+    "a loss function": (lambda d: graphscope.watch(Mlp(), loss_fn=torch.nn.functional.mse_loss, run_dir=d),
+                        NotAModule, "mse_loss"),
+    "no budget": (lambda d: graphscope.watch(Mlp(), budget=0, run_dir=d), UnknownName, "budget=0"),
+    "a run_dir that is a file": (lambda d: graphscope.watch(Mlp(), run_dir=__file__), GraphscopeError, "run_dir"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_watched_is_refused_before_anything_is_touched(name, tmp_path):
+    call, kind, words = REFUSED[name]
+    with pytest.raises(kind, match=words):
+        call(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_refused_run_dir_leaves_the_model_unwatched():
+    model = Mlp()
+    with pytest.raises(GraphscopeError):
+        graphscope.watch(model, run_dir=__file__)
+    assert "_compiled_call_impl" not in model.__dict__
+
+
+def test_default_directories_never_collide(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = default_run_dir("Net-1")
+    first.mkdir(parents=True)
+    assert default_run_dir("Net-1") != first
+    assert first.parts[0] == "runs"
+
+
+def test_a_compiled_model_says_what_is_not_observed(tmp_path):
+    model = Mlp()
+    model.compile(backend="eager")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(NotAModule, match="compiled in place"):
+        graphscope.watch(model, optimizer, run_dir=tmp_path / "run")
+
+
+def test_views_follow_on_the_recorders_thread_and_a_broken_one_is_dropped(tmp_path):
+    model, x, got = Mlp(), torch.randn(5, 6), []
+
+    def broken(frames, records):
+        raise ValueError("broken view")
+
+    with graphscope.watch(model, every=1, run_dir=tmp_path / "run") as session, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        session.subscribe(broken)
+        end = session.subscribe(lambda frames, records: got.append((len(frames), len(records))))
+        loop(model, x, 2)
+        assert session.run.steps == [0, 1]
+        end()
+        loop(model, x, 1)
+        assert session.run.steps == [0, 1, 2]
+    assert len(got) == 2
+    assert all(frames == records for frames, records in got)
+
+
+def test_check_finds_a_mistake_without_training(tmp_path):
+    class Wrong(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(6, 3)
+
+        def forward(self, x):
+            return self.fc(x).softmax(dim=1)
+
+    model, x, y = Wrong(), torch.randn(5, 6), torch.tensor([0, 1, 2, 0, 1])
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    rules = [f.rule for f in graphscope.check(model, x, loss_fn=nn.CrossEntropyLoss(), target=y)]
+    assert rules == ["softmax-before-cross-entropy"]
+    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+    assert graphscope.check(Mlp(), x, loss_fn=nn.CrossEntropyLoss(), target=y) == []
