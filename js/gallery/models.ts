@@ -6,6 +6,8 @@ import type { Call, Graph, Module, Op, Value } from "../src/run/graph";
 export class Trace {
   readonly graph: Graph = { id: "0", partial: "", traced: true, modules: [], calls: [], values: [], ops: [], inputs: [], outputs: [] };
   private stack: number[] = [];
+  private readonly byFqn = new Map<string, Module>();
+  private readonly calls = new Map<string, number>();
 
   constructor(type: string) {
     this.module("", type);
@@ -20,12 +22,13 @@ export class Trace {
 
   /** A module with its parameters' number; its parents must be there. */
   module(fqn: string, type: string, attrs = "", parameters = 0): Module {
-    const found = this.graph.modules.find((m) => m.fqn === fqn);
+    const found = this.byFqn.get(fqn);
     if (found) return found;
     const dot = fqn.lastIndexOf(".");
-    const parent = fqn === "" ? -1 : (this.graph.modules.find((m) => m.fqn === (dot < 0 ? "" : fqn.slice(0, dot)))?.id ?? this.module(fqn.slice(0, dot), "ModuleList").id);
+    const parent = fqn === "" ? -1 : (this.byFqn.get(dot < 0 ? "" : fqn.slice(0, dot))?.id ?? this.module(fqn.slice(0, dot), "ModuleList").id);
     const module: Module = { id: this.graph.modules.length, fqn, name: fqn.slice(dot + 1) || type, type, attrs, parent, children: [], params: [], parameterCount: 0 };
     this.graph.modules.push(module);
+    this.byFqn.set(fqn, module);
     if (parent >= 0) this.graph.modules[parent].children.push(module.id);
     for (let m: Module | undefined = module; m; m = this.graph.modules[m.parent]) m.parameterCount += parameters;
     return module;
@@ -68,9 +71,11 @@ export class Trace {
   }
 
   private enter(fqn: string): void {
-    const { calls, modules } = this.graph;
+    const { calls } = this.graph;
+    const nth = this.calls.get(fqn) ?? 0;
+    this.calls.set(fqn, nth + 1);
     const call: Call = {
-      id: calls.length, module: modules.find((m) => m.fqn === fqn)!.id, fqn, call: calls.filter((c) => c.fqn === fqn).length,
+      id: calls.length, module: this.byFqn.get(fqn)!.id, fqn, call: nth,
       parent: this.stack.length ? this.stack[this.stack.length - 1] : -1, opaque: "", outputs: [],
     };
     calls.push(call);

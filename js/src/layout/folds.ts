@@ -21,7 +21,7 @@ export function fold(hierarchy: Hierarchy): void {
   hashStructure(hierarchy);
   const last = items.length; // gather() appends
   for (let i = 0; i < last; i++) {
-    foldRuns(hierarchy, i);
+    if (items[i].children.length >= LEAST) foldRuns(hierarchy, i);
     if (items[i].children.length > MOST && !items[i].members) page(hierarchy, i);
   }
 }
@@ -30,6 +30,7 @@ export function fold(hierarchy: Hierarchy): void {
 function orderPorts(items: Item[], { graph }: Hierarchy): void {
   for (let i = items.length - 1; i >= 0; i--) {
     const item = items[i];
+    if (!item.children.length && item.ins.length < 2 && item.outs.length < 2) continue;
     const [entry, exit] = [new Map<number, number>(), new Map<number, number>()];
     if (item.op !== null) {
       graph.ops[item.op].inputs.forEach((value, k) => entry.has(value) || entry.set(value, k));
@@ -41,6 +42,8 @@ function orderPorts(items: Item[], { graph }: Hierarchy): void {
       if (from === OUTSIDE) entry.set(value, Math.min(entry.get(value) ?? Infinity, rank(to, items[to].ins, value)));
       else if (to === OUTSIDE) exit.set(value, rank(from, items[from].outs, value));
     }
+    const key = (at: number, value: number, list: "ins" | "outs") => (at === OUTSIDE ? -1 : rank(at, items[at][list], value));
+    item.links.sort((a, b) => key(a.from, a.value, "outs") - key(b.from, b.value, "outs") || key(a.to, a.value, "ins") - key(b.to, b.value, "ins") || a.value - b.value);
     item.ins.sort((a, b) => (entry.get(a) ?? 0) - (entry.get(b) ?? 0) || a - b);
     item.outs.sort((a, b) => (exit.get(a) ?? 0) - (exit.get(b) ?? 0) || a - b);
   }

@@ -42,5 +42,7 @@ export function collapsedSize(item: Item, width: number, measure: Measure): { w:
 
 /** Widths of the name and of the title of an open item. */
 export function headerWidths(item: Item, measure: Measure): { name: number; title: number } {
-  return { name: Math.min(LIMIT / 2, Math.ceil(measure(item.label, true))), title: Math.min(LIMIT / 2, Math.ceil(measure(item.title.replace(/ parameters$/, ""), false))) };
+  // Rounded, so that blocks.9 and blocks.10 are one layout.
+  const ceil16 = (x: number) => Math.min(LIMIT / 2, 16 * Math.ceil(x / 16));
+  return { name: ceil16(measure(item.label, true)), title: ceil16(measure(item.title.replace(/ parameters$/, ""), false)) };
 }
