@@ -27,7 +27,8 @@ class _Strings:
 
 def _flat(lists: Iterable[Sequence[int]]) -> tuple[list[int], list[int]]:
     """Lists -> (row pointers, all items one after the other)."""
-    pointers, items = [0], []
+    pointers: list[int] = [0]
+    items: list[int] = []
     for row in lists:
         items.extend(row)
         pointers.append(len(items))
@@ -117,11 +118,24 @@ def parts_from_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
         return _parts(
             {name: column.tolist() if hasattr(column, "tolist") else column for name, column in columns.items()}
         )
-    except (IndexError, KeyError, TypeError, ValueError) as error:
+    except (IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise RunFileError(
             f"Graph.from_dict: the columns do not fit together ({type(error).__name__}: {error}). "
             "Wanted: the columns of graphscope.schema.GraphRecord, as Graph.to_dict() makes them."
         ) from None
+
+
+def _check_parents(name: str, parents: Sequence[int]) -> None:
+    for i, parent in enumerate(parents):
+        if parent >= i:
+            raise ValueError(f"{name}[{i}] is {parent}; wanted an earlier row or -1")
+
+
+def _attrs(text: str) -> dict[str, Any]:
+    attrs = json.loads(text or "{}")
+    if not isinstance(attrs, dict):
+        raise TypeError(f"op_attrs holds a {type(attrs).__name__}; wanted an object")
+    return attrs
 
 
 def _parts(c: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,6 +170,10 @@ def _parts(c: Mapping[str, Any]) -> dict[str, Any]:
             )
         )
     ]  # fmt: skip
+    # What walks up or down the tree relies on it: parents come before children, so there is no circle.
+    _check_parents("module_parent", c["module_parent"])
+    _check_parents("call_parent", c["call_parent"])
+    _check_parents("param_tied", c["param_tied"])
     fqns = [text(number) for number in c["module_fqn"]]
     names = [text(number) for number in c["param_name"]]
     owned: dict[int, list[ParameterInfo]] = {}
@@ -164,6 +182,8 @@ def _parts(c: Mapping[str, Any]) -> dict[str, Any]:
         strict=True,
     )  # fmt: skip
     for module, name, shape, trainable, tied in param_rows:
+        if not 0 <= module < len(fqns):
+            raise IndexError(f"module {module} of {len(fqns)}")
         owned.setdefault(module, []).append(
             ParameterInfo(name, shape, bool(trainable), None if tied < 0 else names[tied])
         )
@@ -194,7 +214,7 @@ def _parts(c: Mapping[str, Any]) -> dict[str, Any]:
             inputs=tuple(values[v] for v in inputs[i]),
             outputs=tuple(values[v] for v in outputs[i]),
             params=tuple(names[p] for p in params[i]),
-            attrs=json.loads(text(c["op_attrs"][i]) or "{}"),
+            attrs=_attrs(text(c["op_attrs"][i])),
             source=(text(c["op_file"][i]), c["op_line"][i]) if text(c["op_file"][i]) else None,
             grad_fn=text(c["op_grad_fn"][i]) or None,
             opaque=text(c["op_opaque"][i]) or None,

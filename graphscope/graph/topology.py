@@ -20,7 +20,7 @@ SIZED_OPS = frozenset(
         "split", "split_with_sizes", "tensor_split", "tile", "tril", "triu", "unflatten", "unfold", "view", "zeros",
     }
 )  # fmt: skip
-"""Ops whose integer arguments are sizes or positions: those follow the batch and the sequence, so they are not hashed."""
+"""Ops whose integer arguments are sizes or positions, which follow the batch and the sequence: those are not hashed."""
 
 
 def structural_attrs(node: OpNode) -> dict[str, Any]:
@@ -78,7 +78,8 @@ def _keys(graph: Graph) -> dict[_Key, OpNode]:
     for node in graph.nodes:
         base = (node.fqn, node.call, node.op)
         nth = seen[base] = seen.get(base, -1) + 1
-        keys[(*base, nth)] = node
+        key = (*base, nth)
+        keys[key] = node
     return keys
 
 

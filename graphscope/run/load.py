@@ -94,6 +94,7 @@ def _of_newest_run(files: Sequence[Path], words: list[str]) -> list[Path]:
 
 def _add_all(run: Run, reader: RunReader, room: int, words: list[str]) -> int:
     """Reads a whole file into the run -> the bytes read."""
+    run.begin_file()
     for record in reader.records(final=True):
         try:
             run.add(record)

@@ -65,8 +65,13 @@ class RunRecords:
         self._numbers = FileNumbers(self.address_table)
         self._rank = 0
 
+    def begin_file(self) -> None:
+        """What is added from now on comes from another file, which numbers its addresses anew."""
+        with self._lock:
+            self._numbers = FileNumbers(self.address_table)
+
     def add(self, record: RunRecord) -> None:
-        """Takes one record in, live or read. A RunHeader begins a new file with address numbers of its own.
+        """Takes one record in, live or read.
 
         Raises RunFileError where the columns of a record do not fit together.
         """
@@ -84,7 +89,7 @@ class RunRecords:
         match record:
             case RunHeader():
                 self.headers.append(record)
-                self._numbers, self._rank = FileNumbers(self.address_table), record.rank
+                self._rank = record.rank
             case AddressTable():
                 known = len(self.address_table)
                 self._numbers.add(record)

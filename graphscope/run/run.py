@@ -91,7 +91,7 @@ class Run(RunRecords):
         for record in new:
             try:
                 graph = Graph.from_record(record)
-            except (RunFileError, RecursionError):
+            except RunFileError:
                 with self._lock:
                     self.damaged += self._graph_records.pop(record.graph_id, None) is not None
                 continue

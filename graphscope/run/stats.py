@@ -10,16 +10,16 @@ import math
 from array import array
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
 
 from graphscope.run.addresses import UNKNOWN
 from graphscope.run.summary import value_at
-from graphscope.schema import HISTOGRAM_BINS, StepStats
+from graphscope.schema import HISTOGRAM_BINS, NOT_MEASURED, StepStats
 
 MAX_CACHED_VALUES = 4_000_000
 """Values of all kept series together (20 bytes each); the one asked for longest ago goes first."""
@@ -64,21 +64,41 @@ class _Series:
         self.values = array("d")
         self.ranks = array("i")
 
-    def take(self, entry: Entry, row: int | None, statistic: str) -> None:
-        step = entry.stats.step
-        value = math.nan if row is None else value_at(entry.stats, row, statistic)
-        rank = NO_RANK if row is None else entry.rank
-        if not self.steps or step > self.steps[-1]:
-            self.steps.append(step)
-            self.values.append(value)
-            self.ranks.append(rank)
-            return
+    def extend(self, entries: Sequence[Entry], key: int, statistic: str) -> None:
+        """Takes in the entries that came since the last call; this loop is what a query costs."""
+        plain = attrgetter(statistic) if statistic in StepStats.__dataclass_fields__ else None
+        last = self.steps[-1] if self.steps else -(2**63) - 1
+        layout: Layout | None = None
+        row: int | None = None
+        for i in range(self.consumed, len(entries)):
+            entry = entries[i]
+            stats = entry.stats
+            if entry.layout is not layout:
+                layout, row = entry.layout, entry.layout.row(key)
+            value, rank = math.nan, NO_RANK
+            if row is not None:
+                rank = entry.rank
+                if plain is None:
+                    value = value_at(stats, row, statistic)
+                elif not stats.flags.item(row) & NOT_MEASURED:
+                    value = plain(stats).item(row)
+            if stats.step > last:
+                last = stats.step
+                self.steps.append(last)
+                self.values.append(value)
+                self.ranks.append(rank)
+            else:
+                self._put(stats.step, value, rank)
+        self.consumed = len(entries)
+
+    def _put(self, step: int, value: float, rank: int) -> None:
+        """A step that was there before (another pass or rank), or one that comes out of order."""
         at = bisect_left(self.steps, step)
         if self.steps[at] != step:
             self.steps.insert(at, step)
             self.values.insert(at, value)
             self.ranks.insert(at, rank)
-        elif row is not None and rank <= self.ranks[at]:  # a later pass of the step; a lower rank's value stays
+        elif rank != NO_RANK and rank <= self.ranks[at]:  # a later pass of the step; a lower rank's value stays
             self.values[at] = value
             self.ranks[at] = rank
 
@@ -142,22 +162,11 @@ class StatsIndex:
             cached = self._series[key, statistic] = _Series()
         self._series.move_to_end((key, statistic))
         before = len(cached.steps)
-        for entry, row in self._rows(key, cached.consumed):
-            cached.take(entry, row, statistic)
-        cached.consumed = len(self.entries)
+        cached.extend(self.entries, key, statistic)
         self._cached_values += len(cached.steps) - before
         while self._cached_values > MAX_CACHED_VALUES and len(self._series) > 1:
             self._cached_values -= len(self._series.popitem(last=False)[1].steps)
         return np.array(cached.steps, np.int64), np.array(cached.values, np.float64)
-
-    def _rows(self, key: int, start: int) -> Iterator[tuple[Entry, int | None]]:
-        layout: Any = None
-        row: int | None = None
-        for i in range(start, len(self.entries)):
-            entry = self.entries[i]
-            if entry.layout is not layout:
-                layout, row = entry.layout, entry.layout.row(key)
-            yield entry, row
 
     def _bound_histograms(self) -> None:
         """Over the limit, every second step loses its histograms; the newest keeps them."""
