@@ -243,13 +243,17 @@ class Watcher:
     def _is_primary(self, optimizer: Optimizer) -> bool:
         """Whether this optimizer's steps are the session's: the one given, else the first that updates the model.
 
-        One that died gives way: people make a new optimizer for a second loop.
+        Another one that updates the same parameters takes its place: people make a new optimizer for a second loop.
+        One for other parameters (the second of a GAN) does not.
         """
-        if self._primary is None or self._primary() is None:
-            if not self._owned(optimizer):
-                return False
-            self._primary = weakref.ref(optimizer)
-        return self._primary() is optimizer
+        primary = self._primary() if self._primary is not None else None
+        if primary is optimizer:
+            return True
+        owned = self._owned(optimizer)
+        if not owned or (primary is not None and not owned.keys() & self._owned(primary).keys()):
+            return False
+        self._primary = weakref.ref(optimizer)
+        return True
 
     def _begin_step(self) -> None:
         self._capturing = bool(self.guard.run(self.schedule.wants, self.step))
