@@ -25,12 +25,12 @@ from graphscope.trainer import checkpoint
 from graphscope.trainer.build import batches_for, device_for, model_for
 from graphscope.trainer.data.batches import Batch, derived_seed
 from graphscope.trainer.data.images import ImageSet
+from graphscope.trainer.evaluate import evaluated
 from graphscope.trainer.optimizers import LearningRate, optimizer_for, set_momentum
 from graphscope.trainer.results import BatchResult, EvaluationResult
 from graphscope.trainer.settings import TrainerSettings
 from graphscope.trainer.step import Precision, StepOutcome, first_batch_in_words, train_step
 from graphscope.trainer.tasks import Classification, Task, task_for
-from graphscope.trainer.totals import Totals
 
 __all__ = ["BatchResult", "EvaluationResult", "Trainer"]
 
@@ -143,17 +143,7 @@ class Trainer:
     def evaluate(self) -> EvaluationResult:
         """Loss, accuracy and per-class recall over the test images; the network is left in the mode it was in."""
         start = time.perf_counter()
-        training = self.model.training
-        self.model.eval()
-        totals = Totals(self.n_classes)
-        try:
-            with torch.no_grad():
-                for x, y in self.data.test():
-                    with self.precision.autocast():
-                        outcome = self.task.outcome(self._forward, x, y)
-                    totals.add(outcome, y, len(x))
-        finally:
-            self.model.train(training)
+        totals = evaluated(self._forward, self.task, self.data.test(), self.n_classes, self.precision.autocast())
         return EvaluationResult(
             step=self.step - 1,
             epoch=self.epoch,

@@ -30,7 +30,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def small() -> ImageSet:
-    return replace(shapes(0, 160, 40), augmented=True)
+    return replace(shapes(0, 80, 20), augmented=True)
 
 
 def run(trainer: Trainer, steps: int | None = None) -> list[float]:
@@ -64,7 +64,7 @@ def assert_same_state(a: Trainer, b: Trainer) -> None:
     ids=["momentum", "accumulate", "gan", "rmsprop"],
 )
 def test_a_resumed_training_goes_on_to_the_bit(small, tmp_path, how):
-    settings = TrainerSettings(batch_size=32, epochs=2, **how)
+    settings = TrainerSettings(batch_size=16, epochs=2, **how)
     whole = Trainer(settings, data=small)
     losses = run(whole)
     first = Trainer(settings, data=small)
@@ -79,7 +79,7 @@ def test_a_resumed_training_goes_on_to_the_bit(small, tmp_path, how):
 
 
 def test_what_was_changed_while_it_ran_is_kept(small, tmp_path):
-    settings = TrainerSettings(model="cnn-bn", batch_size=32, steps=6)
+    settings = TrainerSettings(model="cnn-bn", batch_size=16, steps=5)
     whole = Trainer(settings, data=small)
     losses = []
     for result in whole.batches():
@@ -98,7 +98,7 @@ def test_what_was_changed_while_it_ran_is_kept(small, tmp_path):
 
 
 def test_each_epoch_leaves_a_checkpoint_of_which_two_are_kept(small, tmp_path):
-    settings = TrainerSettings(model="mlp", batch_size=64, epochs=4, checkpoint_dir=str(tmp_path / "c"))
+    settings = TrainerSettings(model="mlp", batch_size=32, epochs=4, checkpoint_dir=str(tmp_path / "c"))
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "step-000000001").mkdir()  # of the user's, although it looks like ours
     (tmp_path / "c" / "notes.txt").write_text("mine")
@@ -110,7 +110,7 @@ def test_each_epoch_leaves_a_checkpoint_of_which_two_are_kept(small, tmp_path):
 
 
 def test_a_longer_training_may_be_resumed_but_no_other_one(small, tmp_path):
-    settings = TrainerSettings(model="mlp", epochs=1)
+    settings = TrainerSettings(model="mlp", epochs=1, batch_size=32)
     trainer = Trainer(settings, data=small)
     run(trainer)
     trainer.save(tmp_path)
@@ -127,7 +127,7 @@ def test_a_full_disk_costs_the_checkpoint_and_not_the_training(small, tmp_path, 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint.torch, "save", no_space)
-    trainer = Trainer(TrainerSettings(model="mlp", epochs=1, checkpoint_dir=str(tmp_path)), data=small)
+    trainer = Trainer(TrainerSettings(model="mlp", epochs=1, batch_size=32, checkpoint_dir=str(tmp_path)), data=small)
     with pytest.warns(UserWarning, match="No space left"):
         assert len(run(trainer)) == 3
     assert list(tmp_path.iterdir()) == []

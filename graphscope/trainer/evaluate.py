@@ -1,14 +1,18 @@
-"""Outcomes of many batches -> loss, accuracy and per-class recall over all of them."""
+"""A network and test batches -> loss, accuracy and per-class recall over all of them."""
 
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from graphscope.trainer.tasks import Outcome, by_class
+from graphscope.trainer.data.batches import Batch
+from graphscope.trainer.tasks import Outcome, Task, by_class
 
 
 class Totals:
@@ -16,6 +20,8 @@ class Totals:
 
     def __init__(self, n_classes: int | None) -> None:
         self.images = 0
+        self.seconds = 0.0
+        """Wall time of the forwards and losses alone."""
         self._n_classes = n_classes
         self._loss = 0.0
         self._parts: dict[str, float] = {}
@@ -56,6 +62,30 @@ class Totals:
             return ()
         seen, right = self._counts.tolist()
         return tuple(r / s if s else None for r, s in zip(right, seen, strict=True))
+
+
+def evaluated(
+    model: nn.Module,
+    task: Task,
+    batches: Iterable[Batch],
+    n_classes: int | None,
+    autocast: AbstractContextManager[object] | None = None,
+) -> Totals:
+    """All batches through ``model`` in eval mode, without gradients; it is left in the mode it was in."""
+    totals = Totals(n_classes)
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            for x, y in batches:
+                start = time.perf_counter()
+                with autocast or nullcontext():
+                    outcome = task.outcome(model, x, y)
+                totals.add(outcome, y, len(x))  # waits for the device
+                totals.seconds += time.perf_counter() - start
+    finally:
+        model.train(training)
+    return totals
 
 
 def _added(a: Tensor, b: Tensor) -> Tensor:
