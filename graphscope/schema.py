@@ -39,8 +39,9 @@ magnitudes go into the end bins. Zeros, NaN and Inf are in no bin: they are coun
 HISTOGRAM_MIN_EXPONENT = -40
 VALUE_KINDS = ("op", "input", "parameter", "buffer", "constant")
 """Where a tensor of a graph comes from; codes are indexes into this tuple."""
-ESTIMATE, NOT_MEASURED = 1, 2
-"""Bits of ``StepStats.flags``: taken from a sample of the tensor; nothing could be measured (see ``unmeasured``)."""
+ESTIMATE, NOT_MEASURED, HISTOGRAM_ESTIMATE = 1, 2, 4
+"""Bits of ``StepStats.flags``: the row is from a sample of the tensor; nothing could be measured (see ``unmeasured``);
+the histogram alone is from a sample, scaled to the whole tensor."""
 INPLACE, FAILED, VIEW = 1, 2, 4
 """Bits of ``GraphRecord.op_flags``: wrote into its input; raised; its output shares memory with an input."""
 

@@ -58,6 +58,30 @@ def test_export_writes_without_torch(tmp_path: Path) -> None:
     assert (tmp_path / "out.csv").read_text().startswith("step,pass_index,fqn")
 
 
+@pytest.mark.skipif(not (ROOT / "graphscope" / "static" / "report.js").exists(), reason="the viewer is not built")
+def test_report_writes_one_page_without_torch(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    done = shell("report", RUN, "-o", str(page), "--max-mb", "2", PYTHONUTF8="1")
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().startswith(f"wrote {page} (") and page.read_text().startswith("<!")
+
+
+def test_the_options_of_report_reach_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import graphscope.reports.html
+
+    seen = {}
+
+    def write(run: object, path: str, **options: object) -> Path:
+        seen.update(options, run=repr(run))
+        (tmp_path / "page.html").write_text("x")
+        return tmp_path / "page.html"
+
+    monkeypatch.setattr(graphscope.reports.html, "write_report", write)
+    assert main(["report", RUN, "-o", "page.html", "--max-mb", "2.5", "--source-lines"]) == 0
+    run = "Run(SmallCnn-1: 6 steps, 5 captured, finished)"
+    assert seen == {"max_mb": 2.5, "source_lines": True, "run": run}
+
+
 def test_python_m_graphscope_is_the_same_command() -> None:
     run = [sys.executable, "-m", "graphscope", "--version"]
     done = subprocess.run(run, capture_output=True, text=True, timeout=60, cwd=ROOT)

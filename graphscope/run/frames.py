@@ -118,6 +118,7 @@ def _next_head(buffer: bytes, start: int) -> int | None:
         plausible = part[3 : 3 + n] <= MAX_PAYLOAD >> 24
         for i in range(4, 8):
             plausible &= part[i : i + n] == 0
+        plausible &= (part[:n] | part[1 : 1 + n] | part[2 : 2 + n] | part[3 : 3 + n]) != 0  # nor is it zero
         places = np.flatnonzero(plausible)
         crc = np.full(len(places), offset, np.uint32)
         for i in range(4):

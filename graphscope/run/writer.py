@@ -15,6 +15,7 @@ import stat
 import sys
 import threading
 import warnings
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,12 @@ class RunWriter:
             os.close(self._fd)
             self.path.unlink(missing_ok=True)
             raise _refused(self.run_dir, error) from None
-        self._syncer = threading.Thread(target=self._sync_now_and_then, name="graphscope-sync", daemon=True)
+        # Neither the thread nor the descriptor outlives a writer that nobody closed.
+        self._release = weakref.finalize(self, os.close, self._fd)
+        self._release.atexit = False
+        self._syncer = threading.Thread(
+            target=_sync_now_and_then, args=(weakref.ref(self), self._closed), name="graphscope-sync", daemon=True
+        )
         self._syncer.start()
 
     def append(self, records: Sequence[RunRecord]) -> list[bytes]:
@@ -130,7 +136,7 @@ class RunWriter:
             os.fsync(self._fd)
         except OSError as error:
             self._fail(error)
-        os.close(self._fd)
+        self._release()
         return [end] if written else []
 
     def _write(self, data: bytes) -> None:
@@ -166,14 +172,22 @@ class RunWriter:
         except RuntimeWarning:  # the user's filter makes warnings errors; a full disk is none of the training's
             print(text, file=sys.stderr)
 
-    def _sync_now_and_then(self) -> None:
-        while not self._closed.wait(SYNC_SECONDS):
-            if self._dirty:
-                self._dirty = False
-                try:
-                    _fdatasync(self._fd)
-                except OSError as error:
-                    self._fail(error)
+    def _sync(self) -> None:
+        if self._dirty:
+            self._dirty = False
+            try:
+                _fdatasync(self._fd)
+            except OSError as error:
+                self._fail(error)
+
+
+def _sync_now_and_then(writer: weakref.ref[RunWriter], closed: threading.Event) -> None:
+    while not closed.wait(SYNC_SECONDS):
+        alive = writer()
+        if alive is None:
+            return
+        alive._sync()
+        del alive
 
 
 def _blob(record: RunRecord) -> bytes:

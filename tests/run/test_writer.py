@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 import shutil
 import signal
@@ -248,7 +249,23 @@ def test_syncing_happens_now_and_then_beside_the_caller(tmp_path: Path, monkeypa
         time.sleep(0.01)
     assert set(threads) == {"graphscope-sync"} and len(threads) < 20
     writer.close()
-    assert not any(thread.name == "graphscope-sync" and thread.is_alive() for thread in threading.enumerate())
+    assert not writer._syncer.is_alive()
+
+
+def test_a_writer_that_nobody_closed_leaves_no_thread_and_no_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "SYNC_SECONDS", 0.01)
+    descriptors = len(os.listdir("/proc/self/fd"))
+    writer = RunWriter(tmp_path, HEADER)
+    writer.append([step(0)])
+    path, thread = writer.path, writer._syncer
+    del writer
+    gc.collect()
+    thread.join(timeout=10)
+    gc.collect()
+    assert not thread.is_alive() and len(os.listdir("/proc/self/fd")) <= descriptors
+    assert steps_in(path) == [0] and not load(path).finished
 
 
 def test_a_failed_sync_warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
