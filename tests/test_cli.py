@@ -170,7 +170,7 @@ def test_importing_graphscope_loads_nothing_heavy_and_names_are_lazy() -> None:
         "assert not heavy, heavy\n"
         "assert set(graphscope.__all__) <= set(dir(graphscope))\n"
         "graphscope.load, graphscope.Run, graphscope.Graph, graphscope.GraphscopeError\n"
-        "import graphscope.run.load, graphscope.reports\n"
+        "import graphscope.run.files, graphscope.reports\n"
         "assert callable(graphscope.load) and 'torch' not in sys.modules\n"
         "try:\n    graphscope.nothing\n"
         "except AttributeError as error:\n    assert 'nothing' in str(error)\n"

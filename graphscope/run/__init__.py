@@ -2,8 +2,8 @@
 
 from graphscope.run.addresses import Address
 from graphscope.run.codec import UnknownRecord, decode, encode
+from graphscope.run.files import load
 from graphscope.run.frames import frame, split
-from graphscope.run.load import load
 from graphscope.run.reader import RunReader
 from graphscope.run.run import Run
 from graphscope.run.summary import TensorSummary, histogram_edges
