@@ -34,15 +34,15 @@ export function drawHeader(pen: Pen, node: SceneNode, theme: Theme, ruler: TextR
   chevron(pen, x + 9, y + 10, true, theme.fg2);
   const name = ruler.width(node.label, 12, 600);
   const hit = marks.hits.has(node.id);
-  // An edge may run through the header: the words keep their ground.
-  pen.rect(x + 20, y + 4, name + 4, 16, { fill: hit ? theme.match : theme.bg }, 2);
+  if (hit) pen.rect(x + 20, y + 4, name + 4, 16, { fill: theme.match }, 2);
   pen.text(x + 22, y + 16, node.label, { size: 12, weight: 600, color: hit ? theme.matchFg : theme.fg });
   const room = w - 22 - name - 16 - 10;
   const short = node.detail.replace(/ parameters$/, "");
   const title = ruler.width(node.detail, 11) <= room ? node.detail : ruler.cut(short, room, 11);
   if (!title) return;
   const width = ruler.width(title, 11);
-  pen.rect(x + w - 12 - width, y + 4, width + 4, 16, { fill: theme.bg });
+  // The main stream passes at its left, another may run through it: the words keep their ground.
+  pen.rect(x + w - 12 - width, y + 4, width + 4, 16, { fill: theme.bg, alpha: 0.85 });
   pen.text(x + w - 10, y + 16, title, { size: 11, weight: 400, color: theme.fg2, anchor: "end" });
 }
 
@@ -173,7 +173,8 @@ function outline(node: SceneNode, look: NodeLook, theme: Theme, marks: Marks): P
 /** Selection, search hit and keyboard focus; they differ in distance and can show together. */
 function halo(pen: Pen, node: SceneNode, theme: Theme, marks: Marks, radius: number): void {
   const around = (by: number, paint: Paint) => pen.rect(node.x - by, node.y - by, node.w + 2 * by, node.h + 2 * by, paint, radius + by - 0.5);
-  if (marks.selected === node.id) around(3, { fill: theme.accent, alpha: 0.16, stroke: theme.accent, width: 2 });
+  const tint = node.expanded ? {} : { fill: theme.accent, alpha: 0.16 };
+  if (marks.selected === node.id) around(3, { ...tint, stroke: theme.accent, width: 2 });
   else if (marks.hits.has(node.id)) around(2.5, { stroke: theme.match, width: 3 });
   if (marks.focused === node.id) around(6, { stroke: theme.accent, width: 2 });
 }

@@ -29,6 +29,8 @@ export interface Meant {
 
 const SLACK = 4; // px a click may wander
 const LINE = 16;
+/** A pinch comes in small steps, a mouse wheel in large ones: those are shortened. */
+const NOTCH = 30;
 
 const STEPS: Record<string, Direction> = { ArrowUp: "up", ArrowDown: "down", ArrowLeft: "left", ArrowRight: "right" };
 
@@ -42,11 +44,14 @@ export function listen(canvas: HTMLCanvasElement, meant: Meant): () => void {
     return { x: event.clientX - box.left, y: event.clientY - box.top };
   };
   const fingers = new Map<number, Point>();
+  let pointing = false;
   let pressed: { from: Point; last: Point; own: boolean; moved: boolean } | null = null;
 
   on("pointerdown", (event) => {
     if (event.button !== 0) return;
+    pointing = true;
     canvas.focus({ preventScroll: true });
+    pointing = false;
     const p = at(event);
     fingers.set(event.pointerId, p);
     if (fingers.size > 1) {
@@ -94,7 +99,7 @@ export function listen(canvas: HTMLCanvasElement, meant: Meant): () => void {
     const [dx, dy] = event.shiftKey && !event.deltaX ? [event.deltaY, 0] : [event.deltaX, event.deltaY];
     if (event.ctrlKey || event.metaKey) {
       event.preventDefault();
-      meant.zoom(at(event), Math.exp((-dy * unit) / 200));
+      meant.zoom(at(event), Math.exp(-Math.max(-NOTCH, Math.min(NOTCH, dy * unit)) / 100));
     } else if (document.activeElement === canvas || canvas.getRootNode() instanceof ShadowRoot && (canvas.getRootNode() as ShadowRoot).activeElement === canvas) {
       if (meant.pan(-dx * unit, -dy * unit)) event.preventDefault(); // nothing more that way: the page scrolls on
     }
@@ -105,7 +110,7 @@ export function listen(canvas: HTMLCanvasElement, meant: Meant): () => void {
     event.preventDefault();
     event.stopPropagation();
   }, false);
-  on("focus", () => meant.focus(true, !pressed && canvas.matches(":focus-visible")));
+  on("focus", () => meant.focus(true, !pointing && canvas.matches(":focus-visible")));
   on("blur", () => meant.focus(false, false));
 
   /** Whether the key means something here. */

@@ -350,6 +350,7 @@ export class GraphCanvas {
       focus: (on, byKey) => {
         this.keyboard = on && byKey;
         if (this.keyboard && this.walker === null) this.walker = this.marks.selected ?? step(this.scene, null, "down");
+        this.label();
         this.redraw();
       },
     };

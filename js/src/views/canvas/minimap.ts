@@ -10,6 +10,8 @@ const LONG = 164;
 const SHORT = 100;
 const INSET = 6;
 const MARGIN = 8;
+/** In a narrow pane the map is smaller. */
+const NARROW = { below: 600, scale: 0.65 };
 /** A long row may be squeezed this much: else it would be a hair. */
 const SQUEEZE = 12;
 
@@ -28,7 +30,8 @@ export function placeMinimap(scene: Scene, camera: Camera, view: Size): Minimap 
   const { w, h } = sizeOf(scene);
   const all = camera.x >= -1 && camera.y >= -1 && camera.x + w * camera.zoom <= view.w + 1 && camera.y + h * camera.zoom <= view.h + 1;
   if (all || view.w < 3 * SHORT || view.h < 2 * SHORT) return null;
-  const [most, tall] = h >= w ? [SHORT, LONG] : [LONG, SHORT];
+  const scale = view.w < NARROW.below ? NARROW.scale : 1;
+  const [most, tall] = (h >= w ? [SHORT, LONG] : [LONG, SHORT]).map((side) => side * scale);
   const least = Math.min((most - 2 * INSET) / w, (tall - 2 * INSET) / h);
   const [kx, ky] = [Math.min((most - 2 * INSET) / w, least * SQUEEZE), Math.min((tall - 2 * INSET) / h, least * SQUEEZE)];
   const size = { w: Math.max(48, Math.ceil(w * kx) + 2 * INSET), h: Math.max(48, Math.ceil(h * ky) + 2 * INSET) };
