@@ -69,8 +69,12 @@ export function health(run: Run, graph: Graph, call: Call, step: number): Health
   };
 }
 
+const below = new WeakMap<Module, string[]>();
+
 /** Parameters of a module and everything below it. */
 export function paramsBelow(graph: Graph, module: Module): string[] {
+  const cached = below.get(module);
+  if (cached) return cached;
   const names: string[] = [];
   const todo = [module];
   while (todo.length) {
@@ -78,6 +82,7 @@ export function paramsBelow(graph: Graph, module: Module): string[] {
     names.push(...next.params.map((param) => param.name));
     for (const child of next.children) todo.push(graph.modules[child]!);
   }
+  below.set(module, names);
   return names;
 }
 

@@ -195,6 +195,11 @@ export class Run {
     return this.tables.has(step);
   }
 
+  /** How many passes of a step are here. */
+  passesAt(step: number): number {
+    return this.tables.get(step)?.length ?? 0;
+  }
+
   /** Nearest captured step not after `step`, else the first; null if there is none. */
   capturedAt(step: number | null): number | null {
     return nearest(this.capturedSteps(), step);

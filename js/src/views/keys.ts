@@ -1,0 +1,39 @@
+/** Keys that work anywhere in a mount but in its fields: / search, f fit, [ ] steps, space play. */
+
+import { pictures } from "./graph-pane";
+import { type Store, goTo, neighbour } from "./state";
+
+export function listenToKeys(root: HTMLElement, store: Store): () => void {
+  const onKey = (event: KeyboardEvent) => {
+    const target = event.composedPath()[0];
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (target instanceof HTMLElement && (target.matches("input, select, textarea") || target.isContentEditable)) return;
+    switch (event.key) {
+      case "/": {
+        const field = root.querySelector<HTMLInputElement>("[data-graphscope=search]");
+        field?.focus();
+        field?.select();
+        break;
+      }
+      case "f": pictures.get(store)?.fit(); break;
+      case "[":
+      case "]": {
+        const step = neighbour(store, event.key === "]" ? 1 : -1);
+        if (step !== null) goTo(store, step);
+        break;
+      }
+      case " ":
+        if (target instanceof HTMLElement && target.closest("button, [role=treeitem], canvas")) return;
+        if (store.playing.value || store.follow.value) {
+          store.playing.value = false;
+          if (store.at.value !== null) goTo(store, store.at.value);
+        } else store.playing.value = true;
+        break;
+      default: return;
+    }
+    event.preventDefault();
+    event.stopPropagation();
+  };
+  root.addEventListener("keydown", onKey);
+  return () => root.removeEventListener("keydown", onKey);
+}
