@@ -125,7 +125,7 @@ def test_the_shell_prints_accuracy_cost_findings_and_where_things_are(tmp_path, 
 
 def test_a_loss_that_is_not_finite_stops_with_the_finding(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    code = main(["--model", "mlp", "--optimizer", "sgd", "--lr", "1e30", "--run-dir", "run"])
+    code = main(["--model", "mlp", "--optimizer", "sgd", "--lr", "1e6", "--run-dir", "run"])
     captured = capsys.readouterr()
     assert code == 1
     assert "stopped early: loss is" in captured.err
