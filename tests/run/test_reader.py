@@ -10,6 +10,7 @@ import resource
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -148,7 +149,7 @@ def test_bytes_behind_the_end_record_are_damage(tmp_path: Path) -> None:
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_no_run(data: bytes) -> None:
-    path = Path("/tmp") / f"graphscope-test-{os.getpid()}.gscope"
+    path = Path(tempfile.gettempdir()) / f"graphscope-test-{os.getpid()}.gscope"
     path.write_bytes(data)
     try:
         with pytest.raises(RunFileError, match="no GraphScope record can be read"):
@@ -159,7 +160,7 @@ def test_any_bytes_are_no_run(data: bytes) -> None:
 
 @given(st.binary(max_size=200), st.binary(max_size=60))
 def test_whole_frames_of_anything_are_counted(payload: bytes, tail: bytes) -> None:
-    path = Path("/tmp") / f"graphscope-test-{os.getpid()}.gscope"
+    path = Path(tempfile.gettempdir()) / f"graphscope-test-{os.getpid()}.gscope"
     path.write_bytes(FRAMES[0] + frame(bytes(10) + payload) + FRAMES[-1])
     try:
         records, reader = read_all(path)
