@@ -23,9 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows a question mark
     try:
         if arguments[:1] == ["train"]:
-            from graphscope import training  # imports torch
+            from graphscope import training_shell  # imports torch
 
-            return training.main(arguments[1:])
+            return training_shell.main(arguments[1:])
         parsed = _parser().parse_args(arguments)
         return int(parsed.command(parsed))
     except GraphscopeError as error:
@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("-o", "--output", required=True, metavar="FILE", help="its ending says what is written")
     export.set_defaults(command=_export)
 
-    # Only named here, so that help lists it: its arguments are those of graphscope.training.
+    # Only named here, so that help lists it: its arguments are those of graphscope.training_shell.
     commands.add_parser("train", help="train a network on a data set, watched (see train --help)", add_help=False)
     return parser
 

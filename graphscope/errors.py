@@ -1,4 +1,4 @@
-"""What a user can cause -> one tree of exceptions, each saying what was called, found and wanted, and what to do next."""
+"""What a user can cause -> one tree of exceptions that say what was called, found and wanted, and what to do next."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class NotAModule(GraphscopeError):
 
 
 class InputMismatch(GraphscopeError):
-    """The model's own forward refused the example input; ``__cause__`` is its exception, ``graph`` what ran before it."""
+    """The model's forward refused the example input; ``__cause__`` is its exception, ``graph`` what ran before it."""
 
     graph: object = None
 
@@ -55,7 +55,7 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
 
 
 class TrainerError(GraphscopeError):
-    """The built-in trainer cannot train what was asked: a setting, a network that does not fit the data, a checkpoint."""
+    """The built-in trainer cannot train what was asked: a setting, a network that does not fit, a checkpoint."""
 
 
 class DataError(GraphscopeError):

@@ -32,7 +32,7 @@ class SessionStatus:
     captured_steps: int
     steps_per_second: float | None
     overhead: float | None
-    """Share of step time that watching took over the recent window."""
+    """What watching took over what the steps themselves took, over the recent window."""
     loss: float | None
     epoch: int | None
     errors: int

@@ -322,10 +322,3 @@ def train(
     if start:
         training.start()
     return training if background else training.wait()
-
-
-def main(argv: list[str]) -> int:
-    """``graphscope train``: arguments -> exit status."""
-    from graphscope.training_shell import main as shell
-
-    return shell(argv)

@@ -24,6 +24,8 @@ from graphscope.training import images_in_words, parameters_in_words
 MENUS: dict[str, tuple[Choice, ...]] = {
     "data": DATASETS, "model": MODELS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES, "loss": LOSSES,
 }  # fmt: skip
+SETTLED = 100
+"""The first steps are captured whatever they cost; from here on the budget holds."""
 NUMBERS = {"int": int, "float": float, "int | None": int, "float | None": float}
 
 
@@ -207,13 +209,12 @@ def summarise(run: Run, evaluation: EvaluationResult | None, run_dir: Path, repo
 def overhead_in_words(run: Run) -> str:
     """What watching took, of all steps and since the first ones, from the run's own clock."""
 
-    def share(records: Any) -> float:
-        timed = [r for r in records if r.step_seconds is not None]
-        own = sum(r.step_seconds - r.self_seconds for r in timed)
-        return sum(r.self_seconds for r in timed) / own if own > 0 else math.nan
-
     records = run.step_records
     captured = sum(record.captured for record in records)
-    text = f"watching took {100 * share(records):.1f} % of step time ({captured} of {len(records)} steps captured"
-    later = [record for record in records if record.step > 100]
-    return f"{text}; {100 * share(later):.1f} % after step 100)" if len(later) >= 5 else f"{text})"
+    share = "an unknown share" if run.overhead is None else f"{100 * run.overhead:.1f} %"
+    text = f"watching took {share} of step time ({captured} of {len(records)} steps captured"
+    later = [r for r in records if r.step > SETTLED and r.step_seconds is not None]
+    plain = sum((r.step_seconds or 0.0) - r.self_seconds for r in later)
+    if len(later) < 5 or plain <= 0:
+        return f"{text})"
+    return f"{text}; {100 * sum(r.self_seconds for r in later) / plain:.1f} % after step {SETTLED})"

@@ -133,7 +133,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_train_is_handed_on_and_its_errors_are_one_line_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    training = types.ModuleType("graphscope.training")
+    training = types.ModuleType("graphscope.training_shell")
     seen = []
 
     def train(arguments: list[str]) -> int:
@@ -143,8 +143,8 @@ def test_train_is_handed_on_and_its_errors_are_one_line_too(
         return 7
 
     training.main = train  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "graphscope.training", training)
-    monkeypatch.setattr(graphscope, "training", training, raising=False)
+    monkeypatch.setitem(sys.modules, "graphscope.training_shell", training)
+    monkeypatch.setattr(graphscope, "training_shell", training, raising=False)
     assert main(["train", "--help", "-x"]) == 7 and seen == [["--help", "-x"]]
     assert main(["train", "--fail"]) == 2
     assert capsys.readouterr().err == "graphscope: train(model='x'): no such network\n"

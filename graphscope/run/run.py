@@ -71,7 +71,7 @@ class Run(RunRecords):
 
     @property
     def overhead(self) -> float | None:
-        """Share of step time that watching took over the whole run; None where it is not known."""
+        """What watching took over what all steps themselves took; None where it is not known."""
         with self._lock:
             return self._columns.overhead()
 

@@ -106,11 +106,11 @@ class StepColumns:
         )
 
     def overhead(self) -> float | None:
-        """Share of the time of all steps that watching took; None where no step's time is known."""
-        seconds = np.array(self._step_seconds, np.float64)
+        """What watching took over what the steps themselves took; None where no step's time is known."""
+        seconds, ours = np.array(self._step_seconds, np.float64), np.array(self._self_seconds, np.float64)
         known = seconds > 0
-        total = float(seconds[known].sum())
-        return float(np.array(self._self_seconds, np.float64)[known].sum()) / total if total else None
+        plain = float((seconds - ours)[known].sum())
+        return float(ours[known].sum()) / plain if plain > 0 else None
 
 
 class StepRecords(Sequence[StepRecord]):

@@ -380,7 +380,7 @@ export interface SessionStatus {
   readonly step: number | null;
   readonly captured_steps: number;
   readonly steps_per_second: number | null;
-  /** Share of step time that watching took over the recent window. */
+  /** What watching took over what the steps themselves took, over the recent window. */
   readonly overhead: number | null;
   readonly loss: number | null;
   readonly epoch: number | null;

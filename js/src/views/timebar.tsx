@@ -154,13 +154,13 @@ function Overhead() {
   return share === null ? null : <p class="gs-2" style={{ marginTop: "2px" }} title="What watching itself took on the training thread">Overhead {percent(share)} of step time</p>;
 }
 
-/** Share of step time that watching took over the last recorded steps; null if no times are known. */
+/** What watching took over what the last recorded steps themselves took; null if no times are known. */
 export function overheadOf(steps: readonly { step_seconds: number | null; self_seconds: number }[]): number | null {
-  let [own, all] = [0, 0];
+  let [watching, plain] = [0, 0];
   for (const { step_seconds, self_seconds } of steps.slice(-500)) {
     if (step_seconds === null) continue;
-    own += self_seconds;
-    all += step_seconds;
+    watching += self_seconds;
+    plain += step_seconds - self_seconds;
   }
-  return all > 0 ? own / all : null;
+  return plain > 0 ? watching / plain : null;
 }
