@@ -55,8 +55,9 @@ def _items(namespace: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 def live_sessions() -> list[Session]:
     """Sessions of this kernel, newest first; none as long as nothing imported what makes them."""
-    module = sys.modules.get("graphscope.session")
-    return [] if module is None else list(module.live_sessions())
+    # Without the name while another thread is still importing it: a listing comes at any moment.
+    listed = getattr(sys.modules.get("graphscope.session"), "live_sessions", None)
+    return [] if listed is None else list(listed())
 
 
 def session_of(model: object) -> Session | None:

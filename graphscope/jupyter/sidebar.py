@@ -24,7 +24,7 @@ from graphscope.jupyter.namespace import live_sessions, mode_of, models_in, para
 from graphscope.jupyter.publisher import PUBLISHER, SEND_LOCK
 from graphscope.jupyter.replies import framed
 from graphscope.jupyter.snapshot import GLANCE, WHOLE, evenly
-from graphscope.messages import CommandError, KernelList, ListKernel, Open, Ping, Pong, Reply
+from graphscope.messages import CommandError, KernelList, ListKernel, Open, Ping, Pong, Reply, SessionStatus
 from graphscope.run import Run
 
 if TYPE_CHECKING:
@@ -53,10 +53,13 @@ def kernel_list(namespace: Mapping[str, Any]) -> KernelList:
 
 
 def session_row(session: Session) -> dict[str, Any]:
-    """Its status and ``losses``: at most 48 values for a line a thumb wide."""
-    steps = evenly(session.run.step_records, LOSSES)
-    losses = [record.scalars["loss"] for record in steps if "loss" in record.scalars]
-    return {**asdict(session.status()), "losses": losses}
+    """Its status, with the last known loss, and ``losses``: at most 48 values for a line a thumb wide."""
+    row = asdict(session.status())
+    run = session.run
+    values = run.scalars("loss")[1].tolist() if "loss" in run.scalar_names() else []
+    if row["loss"] is None and values:  # it is known at captured steps only
+        row["loss"] = values[-1]
+    return {**row, "losses": evenly(values, LOSSES)}
 
 
 class SidebarPeer:
@@ -67,7 +70,7 @@ class SidebarPeer:
         self._namespace = namespace
         self._lock = threading.RLock()
         self._glance: Link | None = None
-        self._sent: list[dict[str, Any]] | None = None
+        self._sent: list[SessionStatus] | None = None
         self._next = 0.0
 
     def handle(self, content: object) -> None:
@@ -107,13 +110,13 @@ class SidebarPeer:
         if now < self._next or self._sent is None:
             return False
         self._next = now + PUSH_SECONDS
-        if [asdict(session.status()) for session in live_sessions()] == self._sent:
+        if [session.status() for session in live_sessions()] == self._sent:
             return False
         self._send_list(kernel_list(self._namespace))
         return True
 
     def _send_list(self, found: KernelList) -> None:
-        self._sent = [{name: value for name, value in row.items() if name != "losses"} for row in found.sessions]
+        self._sent = [session.status() for session in live_sessions()]
         self._next = time.monotonic() + PUSH_SECONDS
         self._reply(found)
 

@@ -77,6 +77,7 @@ def test_the_list_names_models_and_sessions(sessions: list[Any], session: FakeSe
     ]
     (row,) = found.sessions
     assert (row["session"], row["state"], row["step"], row["captured_steps"]) == (session.id, "live", 99, 100)
+    assert row["loss"] == pytest.approx(1 / 100), "the last that is known"
     assert len(row["losses"]) == 48 and row["losses"][0] == 1.0 and row["losses"][-1] == pytest.approx(1 / 100)
 
 

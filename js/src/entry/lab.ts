@@ -15,6 +15,7 @@ import { type What, ViewTab, tabId } from "../lab/view-tab";
 
 const PLUGIN_ID = "graphscope:plugin";
 const COMMAND = "graphscope:open";
+const BESIDE = 1500; // px
 
 /** Notebooks and consoles have one; asked this way, consoles need no package of their own. */
 function contextOf(widget: Widget | null | undefined): ISessionContext | null {
@@ -62,7 +63,9 @@ const plugin: JupyterFrontEndPlugin<void> = {
           tab = new ViewTab(kernel, what);
           tabs.set(id, tab);
           tab.disposed.connect(() => tabs.delete(id));
-          app.shell.add(tab, "main", { mode: "split-right", ref: tracker.currentWidget?.id ?? null });
+          // Beside the notebook where the view then still has its columns, else as a tab of its own.
+          const mode = (tracker.currentWidget?.node.clientWidth ?? 0) >= BESIDE ? "split-right" : "tab-after";
+          app.shell.add(tab, "main", { mode, ref: tracker.currentWidget?.id ?? null });
         }
         app.shell.activateById(id);
       },

@@ -1,11 +1,9 @@
 /** A session -> the view of it that is already on the page, brought into sight. */
 
 import type { NotebookPanel } from "@jupyterlab/notebook";
+import { SELECT_EVENT } from "../views/reachable";
 
 const FLASH = 1200; // ms
-
-/** Event that a view's root element takes: its `detail` is the id of the node to select. */
-export const SELECT_EVENT = "graphscope:select";
 
 function viewIn(root: ParentNode, session: string): HTMLElement | null {
   return root.querySelector<HTMLElement>(`[data-gs-session="${CSS.escape(session)}"]`);

@@ -4,7 +4,8 @@ import { STYLES } from "../base/css/styles";
 import sidebar from "../base/css/sidebar.css";
 
 const LAB = `
-.jp-graphscope-panel, .jp-graphscope-view { min-width: 240px; overflow: hidden; background: var(--jp-layout-color1); }
+.jp-graphscope-panel { min-width: 272px; }
+.jp-graphscope-panel, .jp-graphscope-view { overflow: hidden; background: var(--jp-layout-color1); }
 .jp-graphscope-panel > .gs { height: 100%; }
 .jp-graphscope-host { height: 100%; }
 `;

@@ -35,7 +35,6 @@ export class ViewTab extends Widget {
     this.addClass("jp-graphscope-view");
     const host = document.createElement("div");
     host.className = "jp-graphscope-host";
-    if (what.session) host.dataset["gsSession"] = what.session;
     this.node.append(host);
     const channel = new CommChannel();
     this.unmount = mount(host, new CommSource(channel), { page: true });

@@ -58,7 +58,7 @@ export interface SidebarActions {
   refresh(): void;
 }
 
-const STATES: { [K in SessionState]: string } = { live: "Live", paused: "Paused", closed: "Ended", off: "Recording off" };
+const STATES: { [K in SessionState]: string } = { live: "Live", paused: "Paused", closed: "Finished", off: "Recording off" };
 
 export function Sidebar({ state, actions }: { state: SidebarState; actions: SidebarActions }) {
   const [query, setQuery] = useState("");
@@ -76,7 +76,7 @@ export function Sidebar({ state, actions }: { state: SidebarState; actions: Side
       {ready && (
         <label class="gs-side-search">
           <Icon name="search" />
-          <input ref={search} type="search" value={query} placeholder="Find model, module, finding" aria-label="Find model, module, finding"
+          <input ref={search} type="search" value={query} placeholder="Find by name" aria-label="Find model, module, finding"
             onInput={(event) => setQuery(event.currentTarget.value)} />
           {query === "" && <kbd aria-hidden="true">/</kbd>}
         </label>
@@ -168,8 +168,10 @@ function Session(props: { row: SessionRow; chosen: boolean; state: SidebarState;
             <span class="gs-side-lines">
               <span>{step}</span>
               <span>{status.loss === null ? "no loss known yet" : `loss ${value(status.loss)}`}</span>
-              <span>{[status.steps_per_second !== null && `${fixed(status.steps_per_second, 1)} steps/s`,
-                status.overhead !== null && `overhead ${percent(status.overhead)}`].filter(Boolean).join(", ")}</span>
+              <span class="gs-side-rates">
+                {status.steps_per_second !== null && <span>{fixed(status.steps_per_second, 1)} steps/s</span>}
+                {status.overhead !== null && <span>overhead {percent(status.overhead)}</span>}
+              </span>
             </span>
           </span>
         )}

@@ -61,7 +61,7 @@ describe("the sidebar", () => {
     expect(first!.textContent).toContain("SmallCnn-1Live");
     expect(first!.textContent).toContain("step 2,480, epoch 7");
     expect(first!.textContent).toContain("loss 0.634");
-    expect(first!.textContent).toContain("24.1 steps/s, overhead 0.6 %");
+    expect(first!.textContent).toContain("24.1 steps/soverhead 0.6 %");
     expect(first!.querySelector("[aria-current='true']")).not.toBeNull();
     expect(second!.textContent).toBe("Mlp-1Pausedstep 1,218");
   });
