@@ -20,7 +20,7 @@ from graphscope.run import Run
 from graphscope.run.codec import encode
 from graphscope.run.frames import frame
 from graphscope.run.writer import RunWriter
-from graphscope.schema import LAYER_STATS, RunEnd, RunHeader, StepStats
+from graphscope.schema import LAYER_STATS, RunHeader, StepStats
 
 MOST_WAITING = 64
 """Batches in the queue from which on statistics are dropped."""
@@ -95,12 +95,10 @@ class Recorder:
         self._guard.raise_noted()
 
     def _end(self, reason: str) -> None:
-        writer = self._writer
-        writer.dropped += self.dropped
-        end = RunEnd(steps=writer.steps, records=writer.records, dropped=writer.dropped, reason=reason)
-        writer.close(reason)
-        self.run.add(end)
-        self._tell(framed([end]), [end])
+        ends = self._writer.close(reason, dropped=self.dropped)
+        for end in ends:
+            self.run.add(end)
+        self._tell(framed(ends), list(ends))
 
     def _work(self) -> None:
         while True:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graphscope.errors import CommandRefused, GraphscopeError, UnknownName, did_you_mean
+from graphscope.errors import CommandRefused, GraphscopeError
 from graphscope.messages import TrainerState, TrainerStatus
 from graphscope.session import Session, watch
 from graphscope.trainer.loop import Trainer
@@ -40,7 +39,6 @@ CHOICES = {
     "schedule": SCHEDULES,
     "loss": LOSSES,
 }
-_SETTING_NAMES = tuple(field.name for field in fields(TrainerSettings))
 
 
 class Training:
@@ -219,7 +217,7 @@ class Training:
         last = self.evaluations[-1] if self.evaluations else None
         return TrainerStatus(
             state=self.state,
-            settings={name: value for name, value in asdict(self.settings).items() if name in PANEL_FIELDS},
+            settings={name: value for name, value in self.settings.to_dict().items() if name in PANEL_FIELDS},
             choices={name: [choice.name for choice in entries] for name, entries in CHOICES.items()},
             step=done,
             total_steps=total,
@@ -265,17 +263,12 @@ def parameters_in_words(trainer: Trainer) -> str:
 
 def _with_panel(settings: TrainerSettings, given: Mapping[str, Any]) -> TrainerSettings:
     """Settings with what a page set: only numbers and names out of the menus, never a path or a name to import."""
-    for name in given:
-        if name not in PANEL_FIELDS:
-            raise CommandRefused(
-                f"trainer_start: {name!r} cannot be set from a page.{did_you_mean(name, PANEL_FIELDS)}"
-            )
-    merged = {**asdict(settings), **given}
-    if "model" in given and ":" in str(given["model"]):
-        raise CommandRefused("trainer_start: a network of your own is given in code: graphscope.train(model=...).")
-    if "model" in given and given["model"] != settings.model:
-        merged = {**merged, **{name: None for name in ("lr",) if name not in given}}
-    return TrainerSettings(**merged).checked()
+    TrainerSettings.from_dict(given, allowed=PANEL_FIELDS)
+    merged = {**settings.to_dict(), **given}
+    if given.get("model", settings.model) != settings.model:
+        # What suits another network: a learning rate that the last one resolved to is not meant for it.
+        merged |= {name: default for name, default in (("lr", None), ("optimizer", "auto")) if name not in given}
+    return TrainerSettings.from_dict(merged)
 
 
 def train(
@@ -302,12 +295,6 @@ def train(
 
     Raises UnknownName and TrainerError for what cannot be used; what fails later is in ``.error`` and in the panel.
     """
-    for name in settings:
-        if name not in _SETTING_NAMES:
-            raise UnknownName(
-                f"train({name}=...): there is no such setting.{did_you_mean(name, _SETTING_NAMES)} "
-                f"Settings: {', '.join(_SETTING_NAMES)}."
-            )
     named: dict[str, Any] = dict(settings)
     objects: dict[str, Any] = {"loss_fn": loss_fn, "test_data": test_data}
     for name, value in (("data", data), ("model", model), ("optimizer", optimizer)):
@@ -316,9 +303,7 @@ def train(
         else:
             objects[name] = value
     given = {name: value for name, value in objects.items() if value is not None}
-    training = Training(
-        TrainerSettings(**named).checked(), given, {"run_dir": run_dir, "every": every, "budget": budget}
-    )
+    training = Training(TrainerSettings.from_dict(named), given, {"run_dir": run_dir, "every": every, "budget": budget})
     if start:
         training.start()
     return training if background else training.wait()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import graphscope
-from graphscope.errors import CommandRefused, TrainerError, UnknownName
+from graphscope.errors import TrainerError, UnknownName
 from graphscope.training_shell import main
 
 FAST = {"model": "mlp", "epochs": 1, "batch_size": 128}
@@ -88,7 +88,7 @@ def test_a_new_start_after_the_end_is_a_new_session_with_the_panels_settings(tmp
 )
 def test_a_page_can_set_numbers_and_names_and_nothing_else(settings):
     training = graphscope.train("digits", start=False)
-    with pytest.raises(CommandRefused):
+    with pytest.raises(UnknownName):
         training.start(settings)
     assert training.state == "idle"
 
