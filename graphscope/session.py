@@ -191,6 +191,10 @@ class Session:
 
         return View(self)
 
+    def flush(self) -> bool:
+        """Waits until every step done so far is in the file and in ``run``; False if that took over ten seconds."""
+        return self._recorder.flush()
+
     def close(self) -> None:
         """Takes every hook off the model and ends the run file. Closing twice is fine."""
         if self._closed:
