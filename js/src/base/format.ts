@@ -49,8 +49,9 @@ export function scientific(x: number, decimals = 1): string {
 export function setting(x: number | null | undefined): string {
   if (x === null || x === undefined) return UNKNOWN;
   if (!Number.isFinite(x)) return special(x);
-  if (x !== 0 && Math.abs(x) < 1e-4) return minus(String(Number(x.toPrecision(3)).toExponential()).replace("e+", "e"));
-  return minus(String(Number(x.toPrecision(4))));
+  const size = Math.abs(x);
+  if (x !== 0 && (size < 1e-4 || size >= 1e9)) return scientific(x, 2).replace(/\.?0*e/, "e");
+  return minus(String(Number(x.toPrecision(size >= 1000 ? 9 : 4))));
 }
 
 /** A share 0 ... 1: `0.6 %`, `58.0 %`; a share that is not 0 never reads `0 %`, nor one below 1 `100 %`. */

@@ -7,7 +7,7 @@
  */
 
 import {
-  type ArrayCode, DEFAULTS, FIELDS, JSON_FIELDS, NULLABLE, RECORD_KINDS, REPLY_KINDS, type Reply, type RunRecord,
+  type ArrayCode, DEFAULTS, FIELDS, JSON_FIELDS, NULLABLE, RECORD_KINDS, REPLY_KINDS, type Reply, type RunRecord, SCHEMA_MAJOR,
 } from "../schema";
 import { split } from "./frames";
 
@@ -57,6 +57,7 @@ export function decodeRecord(payload: Uint8Array): Message | null {
   if (!KINDS.has(kind)) return null;
   const record: { [field: string]: unknown } = { kind };
   const values = object(revived(JSON.parse(metadata["json"]), 0));
+  if (kind === "run_header" && typeof values["schema_major"] === "number" && values["schema_major"] !== SCHEMA_MAJOR) return foreignHeader(values);
   for (const [field, type] of Object.entries(JSON_FIELDS[kind] ?? {})) {
     const value = Object.hasOwn(values, field) ? values[field] : DEFAULTS[kind]?.[field];
     if (!fits(value, type)) throw new Unfit(`${kind}.${field} is no ${type}`);
@@ -70,6 +71,12 @@ export function decodeRecord(payload: Uint8Array): Message | null {
     else throw new Unfit(`${kind}.${field} is missing`);
   }
   return record as unknown as Message;
+}
+
+/** Of another major version only the version can be relied on: enough to say so. */
+function foreignHeader(values: { [field: string]: unknown }): Message {
+  const header = { ...DEFAULTS["run_header"], schema_major: values["schema_major"], graphscope: typeof values["graphscope"] === "string" ? values["graphscope"] : "" };
+  return { kind: "run_header", run_id: "", name: "", model: "", created: "", ...header } as unknown as Message;
 }
 
 const decoder = new TextDecoder("utf-8", { fatal: true });

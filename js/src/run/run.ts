@@ -3,26 +3,21 @@
  * no document, no signals. `version` rises with every change; caches hold until the part they came from changes.
  */
 
-import type {
-  AddressTable, CommandError, Finding, LayerStats, Note, PassRecord, Reply, Role, RunEnd, RunHeader, RunRecord, ScalarRecord,
-  SeriesReply, SessionStatus, StatName, StepRecord, TrainerStatus,
+import {
+  type CommandError, type Finding, type LayerStats, type Note, type PassRecord, type Reply, type Role, type RunEnd,
+  type RunHeader, type RunRecord, SCHEMA_MAJOR, type ScalarRecord, type SessionStatus, type StatName, type StepRecord,
+  type TrainerStatus,
 } from "../schema";
 import { type Graph, graphOf } from "./graph";
-import { StatsTable, type TensorSummary, roleCode, tensorKey } from "./statistics";
+import { StatsTable, type TensorSummary } from "./statistics";
+import { type Series, TensorIndex, insertSorted } from "./tensors";
 
 export type { TensorSummary } from "./statistics";
-
-/** Values over steps; a gap is null, never 0. */
-export interface Series {
-  steps: number[];
-  values: (number | null)[];
-}
+export type { Series } from "./tensors";
 
 const SEVERITIES = ["error", "warning", "info"];
 const MAX_STEPS = 20_000;
-const addressKey = (fqn: string, call: number, output: number) => `${call} ${output} ${fqn}`;
 const layerKey = (fqn: string, call: number) => `${call} ${fqn}`;
-const REPLIED = new Set<string>(["mean", "std", "absmax", "l2", "zero_share"]);
 
 /** First index whose step is not below `step`, in a list that rises. */
 export function lowerBound(list: readonly { step: number }[], step: number): number {
@@ -53,19 +48,16 @@ export class Run {
   /** The latest of each rule and place, errors first. */
   findings: Finding[] = [];
 
-  private addresses: { fqn: string; call: number; output: number }[] = [];
-  private addressNumbers = new Map<string, number>();
-  private tables = new Map<number, StatsTable[]>(); // step -> its passes, the last first
-  private loadedSteps: number[] = [];
+  private tensors: TensorIndex;
   private captured: number[] | null = null;
   private layerStats = new Map<string, LayerStats[]>();
   private late: ScalarRecord[] = [];
-  private replies = new Map<number, SeriesReply>();
-  private seriesCache = new Map<string, Series>();
   private scalarCache = new Map<string, Series>();
 
   /** `maxLoaded`: how many steps' statistics are kept; above it every second old one is let go and can be asked for again. */
-  constructor(private readonly maxLoaded = Number.POSITIVE_INFINITY) {}
+  constructor(private readonly maxLoaded = Number.POSITIVE_INFINITY) {
+    this.tensors = new TensorIndex(maxLoaded);
+  }
 
   add(record: RunRecord | Reply): void {
     this.version++;
@@ -80,12 +72,14 @@ export class Run {
   private take(record: RunRecord | Reply): void {
     switch (record.kind) {
       case "run_header":
-        if (this.header && this.header.run_id !== record.run_id) this.clear();
-        this.header ??= record;
-        return;
+        return this.addHeader(record);
       case "graph": this.graphs.set(record.graph_id, graphOf(record)); return;
-      case "addresses": return this.addAddresses(record);
-      case "step_stats": return this.addTable(new StatsTable(record));
+      case "addresses": return this.tensors.addAddresses(record);
+      case "step_stats": {
+        const table = new StatsTable(record);
+        insertSorted(this.capturedSteps(), table.step); // stays captured when it is let go
+        return this.tensors.addTable(table);
+      }
       case "batchnorm_stats":
       case "dropout_stats": return this.addLayer(record);
       case "pass": return this.addPass(record);
@@ -101,10 +95,7 @@ export class Run {
       case "run_end": this.end = record; return;
       case "session_status": this.status = record; return;
       case "trainer_status": this.trainer = record; return;
-      case "series":
-        this.replies.set(tensorKey(record.address, record.role), record);
-        this.seriesCache.clear();
-        return;
+      case "series": return this.tensors.addReply(record);
       case "command_error": this.lastError = record; return;
       case "pong":
       case "kernel_list": return; // for the source and the sidebar
@@ -112,33 +103,19 @@ export class Run {
     }
   }
 
+  private addHeader(record: RunHeader): void {
+    if (record.schema_major !== SCHEMA_MAJOR) {
+      const text = `This run was written in version ${record.schema_major} of the format; this view reads version ${SCHEMA_MAJOR}. Open it with the GraphScope that wrote it (${record.graphscope || "unknown"}).`;
+      return this.take({ kind: "note", severity: "error", text, step: null });
+    }
+    if (this.header && this.header.run_id !== record.run_id) this.clear();
+    this.header ??= record;
+  }
+
   /** Another run took the place of this one: the trainer was started again. */
   private clear(): void {
     const { version, trainer, damaged, unknown, maxLoaded } = this;
     Object.assign(this, new Run(maxLoaded), { version, trainer, damaged, unknown });
-  }
-
-  private addAddresses(table: AddressTable): void {
-    if (table.call.length !== table.fqn.length || table.output.length !== table.fqn.length) throw new RangeError("addresses do not fit");
-    table.fqn.forEach((fqn, i) => {
-      const [call, output] = [table.call[i]!, table.output[i]!];
-      this.addresses[table.start + i] = { fqn, call, output };
-      this.addressNumbers.set(addressKey(fqn, call, output), table.start + i);
-    });
-  }
-
-  private addTable(table: StatsTable): void {
-    const others = (this.tables.get(table.step) ?? []).filter((old) => old.pass !== table.pass);
-    if (!this.tables.has(table.step)) insertSorted(this.loadedSteps, table.step);
-    this.tables.set(table.step, [...others, table].sort((a, b) => b.pass - a.pass));
-    if (this.loadedSteps.length > this.maxLoaded) {
-      const keep = this.loadedSteps.length >> 1;
-      this.captured = this.capturedSteps(); // they stay captured
-      for (const step of this.loadedSteps.filter((_, i) => i < keep && i % 2 === 1)) this.tables.delete(step);
-      this.loadedSteps = this.loadedSteps.filter((step) => this.tables.has(step));
-    }
-    if (this.captured) insertSorted(this.captured, table.step);
-    this.seriesCache.clear();
   }
 
   private addLayer(stats: LayerStats): void {
@@ -182,22 +159,22 @@ export class Run {
 
   /** Steps with statistics, loaded or not, rising. */
   capturedSteps(): number[] {
-    this.captured ??= [...new Set([...this.steps.filter((step) => step.captured).map((step) => step.step), ...this.loadedSteps])].sort((a, b) => a - b);
+    this.captured ??= [...new Set([...this.steps.filter((step) => step.captured).map((step) => step.step), ...this.tensors.steps])].sort((a, b) => a - b);
     return this.captured;
   }
 
   /** Steps whose statistics are here, rising. */
   loadedList(): readonly number[] {
-    return this.loadedSteps;
+    return this.tensors.steps;
   }
 
   loaded(step: number): boolean {
-    return this.tables.has(step);
+    return this.passesAt(step) > 0;
   }
 
   /** How many passes of a step are here. */
   passesAt(step: number): number {
-    return this.tables.get(step)?.length ?? 0;
+    return this.tensors.passesAt(step);
   }
 
   /** Nearest captured step not after `step`, else the first; null if there is none. */
@@ -207,12 +184,12 @@ export class Run {
 
   /** The same among those that are loaded: what can be shown now. */
   loadedAt(step: number | null): number | null {
-    return nearest(this.loadedSteps, step);
+    return nearest(this.tensors.steps, step);
   }
 
   /** The last step there is anything about. */
   lastStep(): number | null {
-    const steps = [this.steps.at(-1)?.step, this.loadedSteps.at(-1)].filter((step) => step !== undefined);
+    const steps = [this.steps.at(-1)?.step, this.tensors.steps.at(-1)].filter((step) => step !== undefined);
     return steps.length ? Math.max(...steps) : null;
   }
 
@@ -231,49 +208,21 @@ export class Run {
   }
 
   addressNumber(fqn: string, call: number, output = 0): number | null {
-    return this.addressNumbers.get(addressKey(fqn, call, output)) ?? null;
+    return this.tensors.number(fqn, call, output);
   }
 
-  /** Newest pass of a step first. */
-  private find<T>(fqn: string, call: number, role: Role, step: number, output: number, read: (table: StatsTable, row: number) => T): T | null {
-    const address = this.addressNumber(fqn, call, output);
-    if (address === null) return null;
-    const key = tensorKey(address, roleCode(role));
-    for (const table of this.tables.get(step) ?? []) {
-      const row = table.row(key);
-      if (row !== null) return read(table, row);
-    }
-    return null;
-  }
-
+  /** The newest pass of the step that measured it; null if none did or the step is not loaded. */
   summary(fqn: string, call: number, role: Role, step: number, output = 0): TensorSummary | null {
-    return this.find(fqn, call, role, step, output, (table, row) => table.summary(row));
+    return this.tensors.summary(fqn, call, role, step, output);
   }
 
   stat(fqn: string, call: number, role: Role, step: number, name: StatName, output = 0): number | null {
-    return this.find(fqn, call, role, step, output, (table, row) => table.stat(row, name));
+    return this.tensors.stat(fqn, call, role, step, name, output);
   }
 
-  /** One statistic over the steps at which this tensor was measured; steps that a Select answered are in it as well. */
+  /** One statistic over the loaded steps and those that a Select answered; null where this tensor was not measured. Empty if it never was. */
   series(fqn: string, call: number, name: StatName, role: Role, output = 0): Series {
-    const key = `${name} ${role} ${addressKey(fqn, call, output)}`;
-    const cached = this.seriesCache.get(key);
-    if (cached) return cached;
-    const points = new Map<number, number | null>();
-    const address = this.addressNumber(fqn, call, output);
-    const reply = address === null ? undefined : this.replies.get(tensorKey(address, roleCode(role)));
-    if (reply && REPLIED.has(name)) {
-      const column = reply[name as "mean"];
-      reply.step.forEach((step, i) => points.set(step, Number.isNaN(column[i]!) ? null : (column[i] ?? null)));
-    }
-    for (const step of this.loadedSteps) {
-      const found = this.find(fqn, call, role, step, output, (table, row) => ({ value: table.stat(row, name) }));
-      if (found) points.set(step, found.value);
-    }
-    const steps = [...points.keys()].sort((a, b) => a - b);
-    const series = { steps, values: steps.map((step) => points.get(step)!) };
-    this.seriesCache.set(key, series);
-    return series;
+    return this.tensors.series(fqn, call, name, role, output);
   }
 
   /** Layer statistics at a step, else the nearest earlier ones. */
@@ -333,12 +282,6 @@ export class Run {
     if (!found || weight === 0) return null;
     return Math.log10(Math.sqrt(update / weight));
   }
-}
-
-function insertSorted(list: number[], step: number): void {
-  let i = list.length;
-  while (i > 0 && list[i - 1]! > step) i--;
-  if (list[i - 1] !== step) list.splice(i, 0, step);
 }
 
 function nearest(list: readonly number[], step: number | null): number | null {

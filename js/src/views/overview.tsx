@@ -65,7 +65,7 @@ export function Overview() {
           <div class="gs-head"><h3>Notes</h3></div>
           <ul style={{ display: "grid", gap: "4px" }}>
             {run.notes.slice(-12).map((note) => (
-              <li key={`${note.step} ${note.text}`} class="gs-row" style={{ gap: "6px", alignItems: "flex-start" }}><span style={{ marginTop: "2px" }}><Shape kind={note.severity} size={12} named /></span><span class="gs-2 gs-break"><bdi>{note.text}</bdi></span></li>
+              <li key={`${note.step} ${note.text}`} class="gs-row" style={{ gap: "6px", alignItems: "flex-start" }}><span style={{ marginTop: "2px" }}><Shape kind={note.severity} size={12} named /></span><span class="gs-2 gs-break gs-note-text" title={note.text.length > 200 ? note.text.slice(0, 2000) : undefined}><bdi>{note.text}</bdi></span></li>
             ))}
           </ul>
         </section>

@@ -15,7 +15,7 @@ export function logarithmic(a: number, b: number, from: number, to: number): Sca
 }
 
 /** A moving average that looks back over about `span` points; starts unbiased; gaps stay gaps. */
-export function smoothed({ steps, values }: Series, span = Math.max(4, values.length / 50)): Series {
+export function smoothed({ steps, values }: Series, span = Math.max(1, values.length / 50)): Series {
   const keep = 1 - 2 / (span + 1);
   let [sum, weight] = [0, 0];
   const out = values.map((value) => {
