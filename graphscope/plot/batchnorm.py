@@ -1,0 +1,63 @@
+"""Run -> how far a BatchNorm layer's running mean was from the batches it saw, channel by channel."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from graphscope.errors import UnknownAddress
+from graphscope.plot.style import DIVERGING, QUIET, empty, panel
+from graphscope.run import Run
+from graphscope.schema import BatchNormStats
+
+LIMIT = 2.0
+"""z at which the colours end."""
+
+
+def batchnorm(run: Run, fqn: str, call: int = 0) -> Figure:
+    """Channels (sorted by gamma) over captured steps; colour is z = (running mean − batch mean) / running std.
+
+    Where |z| is below 2/√n, as sampling n values alone would give, nothing is drawn. Raises UnknownAddress.
+    """
+    records = [one for one in run.layer_series(fqn, call) if isinstance(one, BatchNormStats)]
+    if not records:
+        run.layer((fqn, call))  # says what there is instead
+        raise UnknownAddress(f"plot.batchnorm({fqn!r:.80}, {call}): this layer recorded itself, but is no BatchNorm.")
+    last = records[-1]
+    figure, axes = panel(fqn or "BatchNorm", f"z of the running mean, {len(np.asarray(last.batch_mean)):,} channels")
+    axes.grid(visible=False)
+    if last.running_mean is None or last.running_var is None:
+        empty(axes, "This layer keeps no running statistics: it normalises with the batch in eval mode too.")
+        return figure
+    z = drift(records)
+    gamma = np.asarray(last.weight) if last.weight is not None else None
+    order = np.argsort(gamma, kind="stable") if gamma is not None else np.arange(z.shape[0])
+    colors = LinearSegmentedColormap.from_list("graphscope", DIVERGING)
+    steps = [one.step for one in records]
+    image = axes.imshow(
+        np.ma.masked_invalid(z[order]), aspect="auto", cmap=colors, vmin=-LIMIT, vmax=LIMIT, interpolation="nearest",
+        origin="lower",
+    )  # fmt: skip
+    shown = np.unique(np.linspace(0, len(steps) - 1, min(6, len(steps))).round().astype(int))
+    axes.set_xticks(shown.tolist(), [f"{steps[i]:,}" for i in shown])
+    axes.set_xlabel("step", fontsize=8, color=QUIET)
+    axes.set_ylabel("channels by γ" if gamma is not None else "channels", fontsize=8, color=QUIET)
+    bar = figure.colorbar(image, ax=axes, ticks=[-LIMIT, 0, LIMIT])
+    bar.ax.set_yticklabels([f"−{LIMIT:g}", "z 0", f"+{LIMIT:g}"], fontsize=8, color=QUIET)
+    bar.outline.set_visible(False)
+    return figure
+
+
+def drift(records: list[BatchNormStats]) -> np.ndarray:
+    """[channels, steps] z of the running mean; NaN inside the noise band and where it is not known."""
+    columns = []
+    for one in records:
+        if one.running_mean is None or one.running_var is None:
+            columns.append(np.full(len(np.asarray(one.batch_mean)), np.nan))
+            continue
+        spread = np.sqrt(np.asarray(one.running_var, np.float64) + one.eps)
+        z = (np.asarray(one.running_mean, np.float64) - np.asarray(one.batch_mean, np.float64)) / spread
+        noise = 2 / np.sqrt(one.count) if one.count > 0 else np.inf
+        columns.append(np.where(np.abs(z) >= noise, z, np.nan))
+    return np.stack(columns, axis=1)
