@@ -25,7 +25,7 @@ host.className = "gs";
 if (query.has("dark")) host.dataset["gsTheme"] = "dark";
 document.body.append(host);
 
-const graph = (MODELS[query.get("model") ?? "resnet"] ?? MODELS["resnet"])();
+const graph = (window as { graph?: Graph }).graph ?? (MODELS[query.get("model") ?? "resnet"] ?? MODELS["resnet"])();
 const theme = readTheme(host);
 const expanded = new Set<string>();
 let client: LayoutClient;

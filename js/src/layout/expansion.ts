@@ -1,9 +1,11 @@
 /** Which items are open: at the start, to a depth, and what must be open to see one. */
 
-import type { Hierarchy } from "./items";
+import type { Hierarchy, Item } from "./items";
 
 /** A picture with more nodes than this is no longer read at a glance. */
 const READABLE = 40;
+/** With fewer than this the first fold is opened too, and its first member as an example of all. */
+const SPARSE = 12;
 /** Nor does opening to a depth draw more than this. */
 const DRAWABLE = 3000;
 
@@ -24,6 +26,16 @@ export function openItems({ items }: Hierarchy, depth?: number): Set<string> {
     for (const i of next) open.add(items[i].id);
     shown += more;
     row = next.flatMap((i) => items[i].children);
+  }
+  if (depth === undefined && shown < SPARSE) {
+    const seen = ({ parent }: Item) => parent === 0 || (parent > 0 && open.has(items[parent].id));
+    const fold = items.find((item) => item.cells && seen(item));
+    const first = fold && items[fold.children[0]];
+    for (const item of [fold, first]) {
+      if (!item?.children.length || shown + item.children.length > READABLE) break;
+      open.add(item.id);
+      shown += item.children.length;
+    }
   }
   return open;
 }

@@ -97,8 +97,14 @@ export function gather(hierarchy: Hierarchy, owner: number, start: number, end: 
     }
   }
   group.links = kept;
-  item.ins = [...new Set(item.links.filter((l) => l.from === OUTSIDE).map((l) => l.value))];
-  item.outs = [...new Set(item.links.filter((l) => l.to === OUTSIDE).map((l) => l.value))];
+  // By first use, as everywhere: the main stream comes first.
+  const place = new Map(inside.map((child, k) => [child, k]));
+  const ordered = (list: Link[], end: "to" | "from", ports: "ins" | "outs") => {
+    const rank = ({ value, [end]: child }: Link) => place.get(child)! + items[child][ports].indexOf(value) / (items[child][ports].length + 1);
+    return [...new Set(list.map((link) => ({ value: link.value, rank: rank(link) })).sort((p, q) => p.rank - q.rank).map(({ value }) => value))];
+  };
+  item.ins = ordered(item.links.filter((l) => l.from === OUTSIDE), "to", "ins");
+  item.outs = ordered(item.links.filter((l) => l.to === OUTSIDE), "from", "outs");
   return box;
 }
 

@@ -9,11 +9,13 @@ const PILL = 20;
 const CIRCLE = 20;
 const LEAST = 160;
 /** Names may make a node wider than this, details are cut. */
-const MOST = 224;
+const MOST = 240;
 /** A guard against names of any length. */
 const LIMIT = 640;
 const VALUE = 44; // room for a value at the right
-const CELL = 24;
+/** Room for two digits, in folds of up to so many members; more become a strip without letters. */
+const CELL = 18;
+const LABELLED = 12;
 
 const ceil8 = (x: number) => Math.ceil(x / 8) * 8;
 
@@ -23,7 +25,7 @@ function natural(item: Item, measure: Measure): { name: number; all: number } {
   const name = (item.children.length ? 22 : 12) + measure(item.label, true) + 12; // the arrow that opens it stands before its name
   const extra = item.members ? 84 : VALUE; // a fold shows its least and its most
   const all = name + (item.detail ? 6 + measure(item.detail, false) : 0) + extra;
-  return { name: name + (item.members ? 6 + measure(item.detail, false) : 0), all: Math.max(all, Math.min(item.cells?.length ?? 0, 7) * CELL + 22) };
+  return { name: name + extra + (item.members ? 6 + measure(item.detail, false) : 0), all: Math.max(all, Math.min(item.cells?.length ?? 0, LABELLED) * CELL + 22) };
 }
 
 /** One width for all plain nodes of a level: lanes then have straight sides. */

@@ -57,6 +57,17 @@ describe("compose", () => {
     }
   });
 
+  it("keeps the stream of a folded transformer straight, with the mask at its right", () => {
+    const hierarchy = hierarchyOf(models.transformer(6));
+    const scene = sceneNow(hierarchy, openItems(hierarchy), measure);
+    const middle = (id: string) => scene.nodes.filter((n) => n.id === id).map((n) => n.x + n.w / 2)[0];
+    const layers = [1, 2, 3, 4, 5].map((i) => middle(`layers.${i}`));
+    expect(new Set([...layers, middle("norm"), middle("head"), ...scene.nodes.filter((n) => n.glyph).map((n) => n.x + n.w / 2)]).size).toBe(1);
+    const mask = scene.edges.find((e) => e.from === "input:1" && e.to === "layers.5")!;
+    expect(Math.max(...mask.points.map((p) => p.x))).toBeGreaterThan(layers[0]);
+    expect(Math.min(...mask.points.map((p) => p.x))).toBe(layers[0]);
+  });
+
   it("lays out equal blocks once, and after opening one block only what is around it", () => {
     const hierarchy = hierarchyOf(models.transformer(12));
     const cache = new LayoutCache();

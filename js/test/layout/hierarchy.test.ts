@@ -164,6 +164,11 @@ describe("what is open", () => {
     expect([...openItems(h, 2)].sort()).toEqual(["layer2", "layer3", "stem"]);
   });
 
+  it("opens one fold and one of its members where there is little else to see", () => {
+    expect([...openItems(hierarchyOf(transformer(6)))]).toEqual(["fold:layers.0", "layers.0"]);
+    expect([...openItems(hierarchyOf(transformer(60)))]).toEqual([]);
+  });
+
   it("finds what must be open to see an item, and what stands for it until then", () => {
     const h = hierarchyOf(resNet(5));
     expect(around(h, "layer2.3.conv1")).toEqual(["layer2", "fold:layer2.1", "layer2.3"]);

@@ -2,7 +2,7 @@
 
 import type { Theme } from "../../base/theme";
 import type { Scene, SceneNode } from "../../layout/scene";
-import { drawEdge, drawSplit, flowColors } from "./draw-edge";
+import { drawEdge, drawSplit, edgeWidth, flowColors } from "./draw-edge";
 import { detailAt, drawFrame, drawHeader, drawNode } from "./draw-node";
 import type { Box } from "./hit";
 import type { Pen } from "./pen";
@@ -61,7 +61,7 @@ export function drawScene(pen: Pen, scene: Scene, looks: Looks, theme: Theme, ru
   const order = shown.map((_, k) => k).sort((a, b) => Math.abs(look[a].flow) - Math.abs(look[b].flow) || a - b);
   for (const k of order) {
     const edge = scene.edges[shown[k]];
-    if (marks.hovered === edge.id) pen.line(edge.points, { stroke: theme.accentSoft, width: 10 }, 8);
+    if (marks.hovered === edge.id) pen.line(edge.points, { stroke: theme.accent, alpha: 0.35, width: edgeWidth(edge.bytes) + 5 }, 8);
     drawEdge(pen, edge, look[k], colors, zoom);
   }
   if (detail.stripes) {

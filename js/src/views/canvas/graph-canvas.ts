@@ -11,7 +11,7 @@ import { Controls } from "./controls";
 import { drawScene } from "./draw-scene";
 import { listen, type Meant } from "./gestures";
 import { type Box, edgeBox, hitTest, onChevron } from "./hit";
-import { drawMap, drawWindow, lookAt, type Minimap, placeMinimap } from "./minimap";
+import { lookAt, MapPicture } from "./minimap";
 import { keepInPlace, type Motion, poseOf, progress } from "./motion";
 import { CanvasPen } from "./pen";
 import { sceneToSvg } from "./svg";
@@ -41,7 +41,7 @@ export class GraphCanvas {
   private view: Size = { w: 0, h: 0 };
   private placed = false; // whether the camera has been set for this scene's graph
   private motion: Motion | null = null;
-  private map: { at: Minimap; image: HTMLCanvasElement } | null = null;
+  private readonly map = new MapPicture();
   private keyboard = false;
   private walker: string | null = null;
   private frame = 0;
@@ -80,7 +80,7 @@ export class GraphCanvas {
     this.scene = scene;
     this.boxes = scene.edges.map(edgeBox);
     this.nodes = new Map(scene.nodes.map((node) => [node.id, node]));
-    this.map = null;
+    this.map.forget();
     this.motion = null;
     if (this.walker && !this.nodes.has(this.walker)) this.walker = keep && this.nodes.has(keep) ? keep : null;
     const same = before.nodes.length > 0 && [...known.keys()].some((id) => this.nodes.has(id));
@@ -99,7 +99,7 @@ export class GraphCanvas {
 
   setLooks(looks: Partial<Looks>): void {
     this.looks = { ...PLAIN, ...looks };
-    this.map = null;
+    this.map.forget();
     this.redraw();
   }
 
@@ -116,7 +116,7 @@ export class GraphCanvas {
   setTheme(theme: Theme): void {
     if (theme.font !== this.theme.font) this.ruler = new TextRuler(theme.font);
     this.theme = theme;
-    this.map = null;
+    this.map.forget();
     this.host.style.backgroundColor = theme.canvas;
     this.controls.setTheme(theme);
     this.redraw();
@@ -217,7 +217,7 @@ export class GraphCanvas {
       setAlpha: (alpha) => (ctx.globalAlpha = alpha),
     });
     this.drawGround(camera);
-    this.drawMinimap(ctx, camera, ratio);
+    this.map.draw(ctx, scene, camera, view, ratio, this.looks, theme);
     if (motion && t < 1) this.redraw();
     else this.motion = null;
   }
@@ -229,29 +229,6 @@ export class GraphCanvas {
     style.backgroundImage = cell < 9 ? "none" : `radial-gradient(circle, ${this.theme.line} ${Math.min(1, 0.8 * camera.zoom)}px, transparent ${Math.min(1.6, 1.3 * camera.zoom)}px)`;
     style.backgroundSize = `${cell}px ${cell}px`;
     style.backgroundPosition = `${camera.x}px ${camera.y}px`;
-  }
-
-  private drawMinimap(ctx: CanvasRenderingContext2D, camera: Camera, ratio: number): void {
-    const { scene, theme } = this;
-    const at = placeMinimap(scene, camera, this.view);
-    if (!at) {
-      this.map = null;
-      return;
-    }
-    if (!this.map || this.map.at.w !== at.w || this.map.at.h !== at.h || this.map.image.width !== Math.ceil(at.w * ratio)) {
-      const image = document.createElement("canvas");
-      Object.assign(image, { width: Math.ceil(at.w * ratio), height: Math.ceil(at.h * ratio) });
-      const inner = image.getContext("2d");
-      if (!inner) return;
-      inner.scale(ratio, ratio);
-      drawMap(new CanvasPen(inner, theme), at, scene, this.looks, theme);
-      this.map = { at, image };
-    }
-    this.map.at = at;
-    ctx.setTransform(1, 0, 0, 1, 0, 0);
-    ctx.drawImage(this.map.image, Math.round(at.x * ratio), Math.round(at.y * ratio));
-    ctx.setTransform(ratio, 0, 0, ratio, Math.round(at.x * ratio), Math.round(at.y * ratio));
-    drawWindow(new CanvasPen(ctx, theme), at, scene, camera, this.view, theme);
   }
 
   private shownMarks(): Marks {
@@ -266,12 +243,7 @@ export class GraphCanvas {
   }
 
   private targetAt(at: Point): Target | null {
-    return this.onMap(at) ? null : hitTest(this.scene, this.boxes, toWorld(this.camera, at), this.camera.zoom);
-  }
-
-  private onMap(at: Point): boolean {
-    const map = this.map?.at;
-    return map !== undefined && at.x >= map.x && at.x <= map.x + map.w && at.y >= map.y && at.y <= map.y + map.h;
+    return this.map.covers(at) ? null : hitTest(this.scene, this.boxes, toWorld(this.camera, at), this.camera.zoom);
   }
 
   private hover(target: Target | null, at?: Point): void {
@@ -289,16 +261,21 @@ export class GraphCanvas {
 
   /** What a tooltip must not cover, on the screen. */
   private beside(target: Target, at: Point = { x: 0, y: 0 }): { x: number; y: number; w: number; h: number } {
-    if (target.kind === "edge") return { x: at.x - 4, y: at.y - 12, w: 8, h: 24 };
-    const { x, y, w, h, expanded } = target.node;
     const { zoom } = this.camera;
+    if (target.kind === "edge") {
+      // Beside the nodes it joins, so that it covers neither, unless they end far away.
+      const ends = [target.edge.from, target.edge.to].flatMap((id) => this.nodes.get(id) ?? []).map((node) => (node.x + node.w) * zoom + this.camera.x);
+      const right = Math.max(at.x + 8, ...ends.filter((end) => end < at.x + 240));
+      return { x: at.x - 8, y: at.y - 12, w: right - at.x + 8, h: 24 };
+    }
+    const { x, y, w, h, expanded } = target.node;
     return { x: x * zoom + this.camera.x, y: y * zoom + this.camera.y, w: (expanded ? Math.min(w, 160) : w) * zoom, h: (expanded ? 24 : h) * zoom };
   }
 
   private meant(): Meant {
     return {
-      press: (at) => this.onMap(at),
-      dragTo: (at) => this.map && this.setCamera(lookAt(this.map.at, this.scene, this.camera, this.view, at)),
+      press: (at) => this.map.covers(at),
+      dragTo: (at) => this.map.at && this.setCamera(lookAt(this.map.at, this.scene, this.camera, this.view, at)),
       pan: (dx, dy) => {
         const before = this.camera;
         this.setCamera({ ...before, x: before.x + dx, y: before.y + dy });

@@ -3,7 +3,7 @@
 import type { Theme } from "../../base/theme";
 import type { Scene } from "../../layout/scene";
 import { type Camera, sizeOf, type Size } from "./camera";
-import type { Pen } from "./pen";
+import { CanvasPen, type Pen } from "./pen";
 import type { Looks } from "./types";
 
 const LONG = 164;
@@ -39,7 +39,7 @@ export function placeMinimap(scene: Scene, camera: Camera, view: Size): Minimap 
 }
 
 /** Everything but the part in view; changes only with the scene, the looks and the theme. */
-export function drawMap(pen: Pen, map: Minimap, scene: Scene, looks: Looks, theme: Theme): void {
+function drawMap(pen: Pen, map: Minimap, scene: Scene, looks: Looks, theme: Theme): void {
   pen.rect(0.5, 0.5, map.w - 1, map.h - 1, { fill: theme.raised, stroke: theme.lineStrong }, 4);
   const [ox, oy] = [(map.w - scene.width * map.kx) / 2, (map.h - scene.height * map.ky) / 2];
   for (const node of scene.nodes) {
@@ -63,7 +63,7 @@ export function drawMap(pen: Pen, map: Minimap, scene: Scene, looks: Looks, them
   }
 }
 
-export function drawWindow(pen: Pen, map: Minimap, scene: Scene, camera: Camera, view: Size, theme: Theme): void {
+function drawWindow(pen: Pen, map: Minimap, scene: Scene, camera: Camera, view: Size, theme: Theme): void {
   const part = windowOf(map, scene, camera, view);
   pen.rect(part.x, part.y, part.w, part.h, { fill: theme.accent, alpha: 0.06, stroke: theme.accent, width: 1.5 }, 2);
 }
@@ -83,4 +83,40 @@ export function lookAt(map: Minimap, scene: Scene, camera: Camera, view: Size, a
   const [ox, oy] = [(map.w - scene.width * map.kx) / 2, (map.h - scene.height * map.ky) / 2];
   const [x, y] = [(at.x - map.x - ox) / map.kx, (at.y - map.y - oy) / map.ky];
   return { zoom: camera.zoom, x: view.w / 2 - x * camera.zoom, y: view.h / 2 - y * camera.zoom };
+}
+
+/** The map on the canvas; its picture is kept until scene, looks, theme or place change. */
+export class MapPicture {
+  /** Where it lies now; null while it is not shown. */
+  at: Minimap | null = null;
+  private image: HTMLCanvasElement | null = null;
+
+  forget(): void {
+    this.image = null;
+  }
+
+  draw(ctx: CanvasRenderingContext2D, scene: Scene, camera: Camera, view: Size, ratio: number, looks: Looks, theme: Theme): void {
+    const at = placeMinimap(scene, camera, view);
+    this.at = at;
+    if (!at) return;
+    const [w, h] = [Math.ceil(at.w * ratio), Math.ceil(at.h * ratio)];
+    if (!this.image || this.image.width !== w || this.image.height !== h) {
+      const image = document.createElement("canvas");
+      Object.assign(image, { width: w, height: h });
+      const inner = image.getContext("2d");
+      if (!inner) return;
+      inner.scale(ratio, ratio);
+      drawMap(new CanvasPen(inner, theme), at, scene, looks, theme);
+      this.image = image;
+    }
+    ctx.setTransform(1, 0, 0, 1, 0, 0);
+    ctx.drawImage(this.image, Math.round(at.x * ratio), Math.round(at.y * ratio));
+    ctx.setTransform(ratio, 0, 0, ratio, Math.round(at.x * ratio), Math.round(at.y * ratio));
+    drawWindow(new CanvasPen(ctx, theme), at, scene, camera, view, theme);
+  }
+
+  covers({ x, y }: { x: number; y: number }): boolean {
+    const { at } = this;
+    return at !== null && x >= at.x && x <= at.x + at.w && y >= at.y && y <= at.y + at.h;
+  }
 }

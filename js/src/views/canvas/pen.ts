@@ -8,6 +8,7 @@ export interface Paint {
   stroke?: string | undefined;
   width?: number;
   dash?: readonly number[];
+  /** Of the fill; of the line where nothing is filled. */
   alpha?: number;
 }
 
@@ -86,7 +87,9 @@ export class CanvasPen implements Pen {
       ctx.strokeStyle = stroke;
       ctx.lineWidth = width;
       if (dash) ctx.setLineDash(dash as number[]);
+      if (!fill) ctx.globalAlpha = before * alpha;
       ctx.stroke();
+      ctx.globalAlpha = before;
       if (dash) ctx.setLineDash([]);
     }
   }

@@ -58,7 +58,7 @@ class SvgPen implements Pen {
 
 function ink({ fill, stroke, width = 1, dash, alpha = 1 }: Paint): string {
   const filled = fill ? ` fill="${escape(fill)}"${alpha < 1 ? ` fill-opacity="${alpha}"` : ""}` : ' fill="none"';
-  const lined = stroke ? ` stroke="${escape(stroke)}" stroke-width="${n(width)}"${dash ? ` stroke-dasharray="${dash.join(" ")}"` : ""}` : "";
+  const lined = stroke ? ` stroke="${escape(stroke)}" stroke-width="${n(width)}"${!fill && alpha < 1 ? ` stroke-opacity="${alpha}"` : ""}${dash ? ` stroke-dasharray="${dash.join(" ")}"` : ""}` : "";
   return filled + lined;
 }
 

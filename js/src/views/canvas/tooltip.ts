@@ -21,7 +21,7 @@ export function wordsFor(target: Target, name: (id: string) => string, more: str
     const others = edge.values > 1 ? `, widest of ${count(edge.values)} tensors` : "";
     return {
       title: `${name(edge.from)} → ${name(edge.to)}`, kind: "edge", mono: true,
-      lines: [`${edge.shape} ${edge.dtype}`, `${bytes(edge.bytes)}${others}${edge.requiresGrad ? "" : ", needs no gradient"}`, ...more],
+      lines: [`${edge.shape} ${edge.dtype}`, [`${bytes(edge.bytes)}${others}${edge.requiresGrad ? "" : ", needs no gradient"}`, ...more].join(", ")],
     };
   }
   const { node, cell } = target;
