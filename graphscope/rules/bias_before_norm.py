@@ -27,7 +27,7 @@ def bias_before_norm(news: News) -> Iterator[Finding]:
         first = found[0]
         sizes = {p.name: p.count for module in graph.modules for p in module.parameters}
         wasted = sum(sizes.get(_bias(node) or "", 0) for node in found)
-        others = f", and in {len(found) - 1} more layers" if len(found) > 1 else ""
+        others = f", and so in {len(found) - 1} more" if len(found) > 1 else ""
         file, line = where(first)
         kind = type_of(graph, first.fqn) or "Conv2d"
         yield Finding(

@@ -71,4 +71,6 @@ def at(node: OpNode) -> str:
 
 def named(node: OpNode) -> str:
     """How a person would call an op: its module's path, or the op itself."""
-    return f"{node.fqn} ({node.op})" if node.fqn else node.op
+    if not node.fqn or node.fqn.rpartition(".")[2] == node.op:
+        return node.fqn or node.op
+    return f"{node.fqn} ({node.op})"

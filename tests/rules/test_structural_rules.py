@@ -257,7 +257,7 @@ def conv_norm(bias: bool, op: str = "batch_norm", training: bool = True, layers:
 def test_bias_before_batch_norm_is_one_hint_for_all_layers() -> None:
     (finding,) = findings(conv_norm(True, layers=3))
     assert (finding.rule, finding.severity, finding.fqn) == ("bias-before-norm", "info", "conv0")
-    assert "in 2 more layers" in finding.message and finding.value == 48.0
+    assert "in 2 more" in finding.message and finding.value == 48.0
 
 
 @pytest.mark.parametrize(
