@@ -56,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
         "--max-mb", type=_positive, default=5.0, metavar="N", help="largest page, default %(default)g MB"
     )
     report.add_argument(
-        "--source-lines", action="store_true", help="put file names and line numbers of the model's code into the page"
+        "--source-lines",
+        action="store_true",
+        help="put whole paths of the model's code into the page; without it, file names and line numbers",
     )
     report.set_defaults(command=_report)
 
