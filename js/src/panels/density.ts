@@ -184,14 +184,16 @@ export function axisLabels({ top, bottom, rows, scale }: Axis): [number, number]
 export function columnsOver(steps: readonly number[], count: number): Int32Array {
   const out = new Int32Array(count).fill(-1);
   const [first, last] = [steps[0]!, steps[steps.length - 1]!];
-  const gaps = steps.slice(1).map((step, i) => step - steps[i]!).sort((a, b) => a - b);
-  const usual = Math.max(gaps[gaps.length >> 1] ?? 1, (last - first) / count);
+  const apart = (i: number) => (steps[i + 1] ?? Number.NaN) - (steps[i] ?? Number.NaN); // NaN at the ends
   let i = 0;
   for (let column = 0; column < count; column++) {
     const step = count === 1 || last === first ? last : first + ((last - first) * column) / (count - 1);
     while (i + 1 < steps.length && steps[i + 1]! <= step) i++;
-    const away = Math.min(step - steps[i]!, (steps[i + 1] ?? Number.POSITIVE_INFINITY) - step);
-    if (away <= 4 * usual) out[column] = away === step - steps[i]! ? i : Math.min(steps.length - 1, i + 1);
+    const [before, after] = [step - steps[i]!, (steps[i + 1] ?? Number.POSITIVE_INFINITY) - step];
+    // Recording may thin out over time; a gap is where far more is missing than on either side of it.
+    const usual = Math.max(...[apart(i - 1), apart(i + 1)].filter((gap) => !Number.isNaN(gap)), (last - first) / count);
+    const gap = apart(i) > 4 * usual && Math.min(before, after) > usual;
+    out[column] = gap ? -1 : before <= after ? i : i + 1;
   }
   return out;
 }

@@ -17,6 +17,15 @@ export type { Series } from "./tensors";
 
 const SEVERITIES = ["error", "warning", "info"];
 const MAX_STEPS = 20_000;
+/** What GraphScope itself knows of steps; the rest was logged by the user. */
+const CORE: ReadonlySet<string> = new Set(["loss", "grad_norm", "lr"]);
+
+/** Scalars that belong to a step but were not measured at every step: a test accuracy. */
+export interface Evaluation {
+  step: number;
+  epoch: number | null;
+  scalars: Record<string, number>;
+}
 const layerKey = (fqn: string, call: number) => `${call} ${fqn}`;
 
 /** First index whose step is not below `step`, in a list that rises. */
@@ -53,6 +62,7 @@ export class Run {
   private layerStats = new Map<string, LayerStats[]>();
   private late: ScalarRecord[] = [];
   private scalarCache = new Map<string, Series>();
+  private evaluationCache: Evaluation[] | null = null;
 
   /** `maxLoaded`: how many steps' statistics are kept; above it every second old one is let go and can be asked for again. */
   constructor(private readonly maxLoaded = Number.POSITIVE_INFINITY) {
@@ -86,7 +96,7 @@ export class Run {
       case "step": return this.addStep(record);
       case "scalars":
         if (!this.late.some((old) => old.step === record.step && same(old.scalars, record.scalars))) this.late.push(record);
-        this.scalarCache.clear();
+        this.forgetScalars();
         return;
       case "finding": return this.addFinding(record);
       case "note":
@@ -147,7 +157,12 @@ export class Run {
       const half = this.steps.length >> 1;
       this.steps = this.steps.filter((step, k) => k > half || k % 2 === 0 || step.captured);
     }
+    this.forgetScalars();
+  }
+
+  private forgetScalars(): void {
     this.scalarCache.clear();
+    this.evaluationCache = null;
   }
 
   private addFinding(record: Finding): void {
@@ -244,9 +259,18 @@ export class Run {
     return [...names];
   }
 
-  /** Names of scalars that were logged for a step already done: evaluations. */
-  lateScalars(): readonly ScalarRecord[] {
-    return this.late;
+  /** Scalars of single steps: logged for a step already done, or with a step but not with most of them. By step. */
+  evaluations(): readonly Evaluation[] {
+    if (this.evaluationCache) return this.evaluationCache;
+    const counts = new Map<string, number>();
+    for (const { scalars } of this.steps) for (const name of Object.keys(scalars)) counts.set(name, (counts.get(name) ?? 0) + 1);
+    const rare = new Set([...counts].filter(([name, n]) => n < this.steps.length / 2 && !CORE.has(name)).map(([name]) => name));
+    const found: Evaluation[] = this.late.map(({ step, epoch, scalars }) => ({ step, epoch, scalars }));
+    for (const { step, epoch, scalars } of rare.size ? this.steps : []) {
+      const picked = Object.entries(scalars).filter(([name]) => rare.has(name));
+      if (picked.length) found.push({ step, epoch, scalars: Object.fromEntries(picked) });
+    }
+    return (this.evaluationCache = found.sort((a, b) => a.step - b.step));
   }
 
   scalars(name: string): Series {

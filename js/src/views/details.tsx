@@ -34,7 +34,9 @@ function ModuleDetails({ graph, module, call, width }: { graph: Graph; module: M
   const { run, version } = useStore();
   void version.value;
   const calls = graph.calls.filter((other) => other.module === module.id);
-  const ops = call ? graph.ops.filter((op) => op.scope === call.id) : [];
+  // One line and one grad_fn stand for a call only if it made no other calls.
+  const leaf = call !== null && !graph.calls.some((other) => other.parent === call.id);
+  const ops = leaf ? graph.ops.filter((op) => op.scope === call.id) : [];
   const findings = run.findings.filter((finding) => finding.fqn === module.fqn && (!call || finding.call === call.call || finding.call === 0));
   return (
     <>
@@ -171,7 +173,7 @@ function within(graph: Graph, scope: number, call: number): boolean {
 }
 
 function Parameters({ module }: { module: Module }) {
-  if (!module.params.length && !module.attrs && !module.parameterCount) return null;
+  if (!module.params.length && !module.attrs) return null;
   return (
     <section class="gs-section">
       <div class="gs-head"><h3>Parameters</h3><span class="gs-space" /><span class="gs-label">{plural(module.parameterCount, "element")}</span></div>

@@ -18,16 +18,27 @@ interface Given {
   shares: readonly number[];
 }
 
-/** Highest and lowest px of a line between two px; null where it has no point. */
+/** Highest and lowest px of a line between two px; null where it has none there. */
 function band(series: Series | null, x: Scale, y: Scale | null, from: number, to: number): [number, number] | null {
   if (!series || !y) return null;
   let found: [number, number] | null = null;
+  const take = (py: number) => {
+    found = found ? [Math.min(found[0], py), Math.max(found[1], py)] : [py, py];
+  };
+  let before: { x: number; y: number } | null = null;
   for (let i = 0; i < series.steps.length; i++) {
-    const px = x(series.steps[i]!);
     const value = series.values[i];
-    if (px < from || px > to || value === null || value === undefined) continue;
-    const py = y(value);
-    if (Number.isFinite(py)) found = found ? [Math.min(found[0], py), Math.max(found[1], py)] : [py, py];
+    const point = { x: x(series.steps[i]!), y: value === null || value === undefined ? Number.NaN : y(value) };
+    if (!Number.isFinite(point.y)) {
+      before = null;
+      continue;
+    }
+    if (point.x >= from && point.x <= to) take(point.y);
+    // Where points are sparse the line between them passes through.
+    for (const edge of before ? [from, to] : []) {
+      if (before!.x < edge && point.x > edge) take(before!.y + ((edge - before!.x) / (point.x - before!.x)) * (point.y - before!.y));
+    }
+    before = point;
   }
   return found;
 }

@@ -23,7 +23,7 @@ function evaluation(scalars: Record<string, number>): string {
 
 export function EpochRow({ frame, x, last }: { frame: Frame; x: Scale; last: number }) {
   const { run, narrow } = useStore();
-  const late = run.lateScalars();
+  const late = run.evaluations();
   if (narrow.value) return null;
   const starts = epochStarts(run.steps);
   const baseline = frame.top - 11;

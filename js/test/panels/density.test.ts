@@ -75,5 +75,7 @@ describe("columns over steps", () => {
     const gap = columnsOver([0, 1, 2, 3, 100], 101);
     expect([gap[0], gap[3], gap[50], gap[100]]).toEqual([0, 3, -1, 4]);
     expect([...columnsOver([7], 1)]).toEqual([0]);
+    // Recorded ever more rarely: that is no gap.
+    expect([...columnsOver([0, 1, 2, 4, 8, 16, 32, 64], 65)].includes(-1)).toBe(false);
   });
 });

@@ -57,6 +57,12 @@ describe("a run of 480 steps", () => {
     expect(run.stepAt(100)!.scalars["lr"]).toBe(0.02);
   });
 
+  it("knows evaluations, whether they were logged for a step already done or with a step", () => {
+    expect(run.evaluations().map(({ step, epoch }) => [step, epoch])).toEqual([[95, 0], [191, 1], [287, 2], [383, 3], [479, 4]]);
+    const logged = loaded(smallRun({ steps: 20 }).filter((record) => record.kind !== "scalars").map((record) => (record.kind === "step" && record["step"] === 7 ? { ...record, scalars: { ...(record["scalars"] as object), accuracy: 0.5 } } : record)));
+    expect(logged.evaluations()).toEqual([{ step: 7, epoch: 0, scalars: { accuracy: 0.5 } }]);
+  });
+
   it("gives the update ratio of a module's parameters in decades", () => {
     expect(run.updateRatio(["block.conv2.weight"], 472)).toBeCloseTo(-2.4, 10);
     expect(run.updateRatio(["fc.weight"], 0)).toBeCloseTo(-3.8, 10);
