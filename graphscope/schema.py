@@ -319,6 +319,7 @@ class StepRecord:
     stale_gradients: bool | None = None
     """Whether gradients of an earlier step were still there when backward began; None: not looked at."""
     epoch: int | None = None
+    """As the user counts them; the built-in trainer from 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

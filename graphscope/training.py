@@ -152,7 +152,7 @@ class Training:
             self.settings = trainer.settings
             with watch(trainer.model, trainer.optimizer, **self._watching) as session:
                 session.trainer = self
-                session.log(epoch=0)
+                session.log(epoch=self.trainer.epoch + 1)  # people count epochs from 1
                 self.session = session
                 for result in self._batches(trainer):
                     self._take(session, result)
@@ -191,16 +191,12 @@ class Training:
             return True
 
     def _take(self, session: Session, result: BatchResult | EvaluationResult) -> None:
+        log_result(session, result)
         if isinstance(result, EvaluationResult):
             self.evaluations.append(result)
-            scalars = {"test_loss": result.loss, "test_accuracy": result.accuracy}
-            known = {name: value for name, value in scalars.items() if value is not None}
-            session.log(step=max(result.step, 0), epoch=result.epoch, **known)
-            return
-        self._recent.append(result)
-        self._recent_rates.append(result.images / result.seconds if result.seconds > 0 else 0.0)
-        if result.accuracy is not None:
-            session.log(step=result.step, epoch=result.epoch, accuracy=result.accuracy)
+        else:
+            self._recent.append(result)
+            self._recent_rates.append(result.images / result.seconds if result.seconds > 0 else 0.0)
 
     # How it is doing.
 
@@ -221,7 +217,7 @@ class Training:
             choices={name: [choice.name for choice in entries] for name, entries in CHOICES.items()},
             step=done,
             total_steps=total,
-            epoch=trainer.epoch if trainer is not None else 0,
+            epoch=0 if trainer is None else min(trainer.epoch + 1, self.settings.epochs),
             epochs=self.settings.epochs,
             loss=recent[-1].loss if recent else None,
             accuracy=sum(accuracies) / len(accuracies) if accuracies else None,
@@ -247,6 +243,19 @@ class Training:
         from graphscope.jupyter.display import training_mimebundle
 
         return training_mimebundle(self, **kwargs)
+
+
+def log_result(session: Session, result: BatchResult | EvaluationResult) -> None:
+    """Accuracy of a batch, loss and accuracy of an evaluation, into the run; epochs are counted from 1, as people do."""
+    epoch = result.epoch + 1
+    if isinstance(result, BatchResult):
+        known = {"accuracy": result.accuracy}
+    else:
+        known = {"test_loss": result.loss, "test_accuracy": result.accuracy}
+    values = {name: value for name, value in known.items() if value is not None}
+    session.log(step=max(result.step, 0), epoch=epoch, **values)
+    if isinstance(result, EvaluationResult):
+        session.log(epoch=epoch + 1)  # the steps from here on
 
 
 def images_in_words(trainer: Trainer) -> str:

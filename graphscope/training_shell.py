@@ -19,7 +19,7 @@ from graphscope.session import Session, watch
 from graphscope.trainer.loop import Trainer
 from graphscope.trainer.results import BatchResult, EvaluationResult
 from graphscope.trainer.settings import DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES, Choice, TrainerSettings
-from graphscope.training import images_in_words, parameters_in_words
+from graphscope.training import images_in_words, log_result, parameters_in_words
 
 MENUS: dict[str, tuple[Choice, ...]] = {
     "data": DATASETS, "model": MODELS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES, "loss": LOSSES,
@@ -94,14 +94,14 @@ def _train(trainer: Trainer, session: Session | None) -> tuple[str | None, Evalu
     interrupted = _Interrupt()
     evaluation: EvaluationResult | None = None
     bar: Any = None
+    if session is not None:
+        session.log(epoch=trainer.epoch + 1)
     with interrupted:
         for result in trainer.batches():
+            if session is not None:
+                log_result(session, result)
             if isinstance(result, EvaluationResult):
                 evaluation = result
-                if session is not None:
-                    known = {"test_loss": result.loss, "test_accuracy": result.accuracy}
-                    logged = {name: value for name, value in known.items() if value is not None}
-                    session.log(step=max(result.step, 0), epoch=result.epoch, **logged)
                 bar.close()
                 bar = None
                 print(f"  test loss {result.loss:.4f}, accuracy {_accuracy(result)}")
@@ -109,8 +109,6 @@ def _train(trainer: Trainer, session: Session | None) -> tuple[str | None, Evalu
                 if bar is None:
                     bar = tqdm(total=trainer.steps_per_epoch, desc=_epoch(trainer), unit=" steps", leave=True)
                 _show(bar, result)
-                if session is not None and result.accuracy is not None:
-                    session.log(step=result.step, epoch=result.epoch, accuracy=result.accuracy)
             if interrupted.asked:
                 trainer.stopped = "interrupted"
                 break

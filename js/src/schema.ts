@@ -305,6 +305,7 @@ export interface StepRecord {
   readonly scalars: Record<string, number>;
   /** Whether gradients of an earlier step were still there when backward began; None: not looked at. */
   readonly stale_gradients: boolean | null;
+  /** As the user counts them; the built-in trainer from 1. */
   readonly epoch: number | null;
 }
 
