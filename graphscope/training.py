@@ -246,7 +246,7 @@ class Training:
 
 
 def log_result(session: Session, result: BatchResult | EvaluationResult) -> None:
-    """Accuracy of a batch, loss and accuracy of an evaluation, into the run; epochs are counted from 1, as people do."""
+    """Accuracy of a batch, or loss and accuracy of an evaluation, into the run; epochs count from 1."""
     epoch = result.epoch + 1
     if isinstance(result, BatchResult):
         known = {"accuracy": result.accuracy}
