@@ -36,6 +36,9 @@ OPAQUE = {
     "gru": "one fused recurrent kernel: gates and time steps run inside",
     "rnn_tanh": "one fused recurrent kernel: time steps run inside",
     "rnn_relu": "one fused recurrent kernel: time steps run inside",
+    **dict.fromkeys(
+        ("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"), "one fused cell: its gates run inside"
+    ),
     "scaled_dot_product_attention": "one fused kernel: the attention weights are never made visible",
     "multi_head_attention_forward": "one torch function: projections and attention run inside",
     "_transformer_encoder_layer_fwd": "fused inference path: the whole layer runs inside",
