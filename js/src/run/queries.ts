@@ -41,21 +41,22 @@ const NOTHING: Metric = { value: null, text: "", stop: null };
 
 /** log10 of the RMS of a module's first output; -Infinity for all zeros, null if it was not measured. */
 function level(run: Run, call: Call, role: "activation" | "gradient", step: number): number | null {
-  const rms = run.summary(call.fqn, call.call, role, step)?.rms ?? null;
+  const rms = run.rms(call.fqn, call.call, role, step);
   return rms === null ? null : Math.log10(rms);
 }
 
-const medians = new WeakMap<Run, { graph: Graph; step: number; version: number; median: number | null }>();
+const medians = new WeakMap<Run, { graph: Graph; step: number; passes: number; median: number | null }>();
 
 /** Median over all module calls of log10(RMS of the gradient) at a step: what a gradient is compared with. */
 export function gradientMedian(run: Run, graph: Graph, step: number): number | null {
   const cached = medians.get(run);
-  if (cached && cached.graph === graph && cached.step === step && cached.version === run.version) return cached.median;
+  const passes = run.passesAt(step);
+  if (cached && cached.graph === graph && cached.step === step && cached.passes === passes) return cached.median;
   const levels = graph.calls.map((call) => level(run, call, "gradient", step)).filter((x): x is number => x !== null && Number.isFinite(x));
   levels.sort((a, b) => a - b);
   const middle = levels.length >> 1;
   const median = levels.length === 0 ? null : levels.length % 2 ? levels[middle]! : (levels[middle - 1]! + levels[middle]!) / 2;
-  medians.set(run, { graph, step, version: run.version, median });
+  medians.set(run, { graph, step, passes, median });
   return median;
 }
 

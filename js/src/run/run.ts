@@ -231,6 +231,11 @@ export class Run {
     return this.tensors.summary(fqn, call, role, step, output);
   }
 
+  /** Root of the mean square of an output, without the rest of its summary. */
+  rms(fqn: string, call: number, role: Role, step: number): number | null {
+    return this.tensors.rms(fqn, call, role, step);
+  }
+
   stat(fqn: string, call: number, role: Role, step: number, name: StatName, output = 0): number | null {
     return this.tensors.stat(fqn, call, role, step, name, output);
   }

@@ -77,19 +77,25 @@ export class StatsTable {
     const r = this.record;
     const [count, zeros, nan, posInf, negInf] = [r.count[row]!, r.zeros[row]!, r.nan[row]!, r.pos_inf[row]!, r.neg_inf[row]!];
     const unmeasured = r.flags[row]! & NOT_MEASURED ? r.unmeasured[String(row)] || "no reason given" : "";
-    const l2 = unmeasured ? null : known(r.l2[row]);
-    const finite = count - nan - posInf - negInf;
     const histogram = this.histograms.get(row);
     const stat = (column: Float64Array) => (unmeasured ? null : known(column[row]));
     return {
       step: this.step, shape: Array.from(r.sizes.subarray(this.sizesFrom[row], this.sizesFrom[row + 1])),
       dtype: r.dtypes[r.dtype[row]!] ?? "", count,
-      mean: stat(r.mean), std: stat(r.std), min: stat(r.min), max: stat(r.max), absmax: stat(r.absmax), l2,
+      mean: stat(r.mean), std: stat(r.std), min: stat(r.min), max: stat(r.max), absmax: stat(r.absmax), l2: stat(r.l2),
       zeros, nan, posInf, negInf, zeroShare: unmeasured || count === 0 ? null : zeros / count,
-      rms: l2 === null || finite <= 0 ? null : l2 / Math.sqrt(finite),
+      rms: this.rms(row),
       estimate: (r.flags[row]! & ESTIMATE) !== 0, unmeasured,
       histogram: histogram === undefined ? null : r.histogram.subarray(histogram * HISTOGRAM_BINS, (histogram + 1) * HISTOGRAM_BINS),
     };
+  }
+
+  /** Root of the mean square over the finite values; null where it is not known. */
+  rms(row: number): number | null {
+    const r = this.record;
+    const l2 = r.flags[row]! & NOT_MEASURED ? null : known(r.l2[row]);
+    const finite = r.count[row]! - r.nan[row]! - r.pos_inf[row]! - r.neg_inf[row]!;
+    return l2 === null || finite <= 0 ? null : l2 / Math.sqrt(finite);
   }
 
   /** One statistic of a row; null where it is not known. */

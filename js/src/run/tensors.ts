@@ -65,6 +65,10 @@ export class TensorIndex {
     return this.find(fqn, call, role, step, output, (table, row) => table.summary(row));
   }
 
+  rms(fqn: string, call: number, role: Role, step: number): number | null {
+    return this.find(fqn, call, role, step, 0, (table, row) => table.rms(row));
+  }
+
   stat(fqn: string, call: number, role: Role, step: number, name: StatName, output: number): number | null {
     return this.find(fqn, call, role, step, output, (table, row) => table.stat(row, name));
   }

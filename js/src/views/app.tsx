@@ -38,7 +38,7 @@ export function mount(el: HTMLElement, source: Source, { traits = null, page = f
   root.className = "gs";
   root.dataset["lmSuppressShortcuts"] = "true"; // JupyterLab: keys pressed in here are ours
   root.dataset["graphscope"] = "view";
-  if (page) Object.assign(root.style, { height: "100%", minHeight: "0" });
+  if (page) Object.assign(root.style, { height: "100%", minHeight: "0", overflow: "auto" });
   el.append(style, root);
   const paintTheme = () => {
     root.dataset["gsTheme"] = pageIsDark() ? "dark" : "light";
