@@ -37,12 +37,18 @@ export function rowsOf(graph: Graph, open: ReadonlySet<string>, query: string): 
 export function ModuleRows({ run, graph, query, select }: { run: Run; graph: Graph; query: string; select: (fqn: string) => void }) {
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
   const [current, setCurrent] = useState("");
+  const [chosen, setChosen] = useState<string | null>(null);
   const rows = rowsOf(graph, open, query);
   const shown = rows.slice(0, MAX_ROWS);
   const calls = new Map<number, Call>();
   for (const call of graph.calls) if (!calls.has(call.module)) calls.set(call.module, call);
   const worst = severities(run);
   const active = shown.some((row) => row.module.fqn === current) ? current : (shown[0]?.module.fqn ?? "");
+  const choose = (fqn: string): void => {
+    setCurrent(fqn);
+    setChosen(fqn);
+    select(fqn);
+  };
   const toggle = (fqn: string, to: boolean): void => {
     const next = new Set(open);
     if (to) next.add(fqn);
@@ -69,7 +75,7 @@ export function ModuleRows({ run, graph, query, select }: { run: Run; graph: Gra
         else focus(event.currentTarget, graph.modules[row.module.parent]?.fqn || undefined);
         break;
       case "Enter":
-      case " ": select(active); break;
+      case " ": choose(active); break;
       default: return;
     }
     event.preventDefault();
@@ -84,7 +90,7 @@ export function ModuleRows({ run, graph, query, select }: { run: Run; graph: Gra
           return (
             <div key={module.fqn} class="gs-side-module" role="treeitem" aria-level={depth + 1} aria-expanded={expandable ? isOpen : undefined}
               tabIndex={module.fqn === active ? 0 : -1} data-fqn={module.fqn} style={{ paddingLeft: `${8 + depth * 12}px` }}
-              title={`${module.fqn}: ${module.type}`} onClick={() => { setCurrent(module.fqn); select(module.fqn); }}>
+              title={`${module.fqn}: ${module.type}`} aria-selected={module.fqn === chosen} onClick={() => choose(module.fqn)}>
               <span class="gs-side-twist" onClick={(event) => { if (expandable) { event.stopPropagation(); toggle(module.fqn, !isOpen); } }}>
                 {expandable && <Icon name={isOpen ? "down" : "right"} size={12} />}
               </span>

@@ -80,10 +80,13 @@ export function TrainerPanel({ status, send }: { status: TrainerStatus; send: Se
   return (
     <section class="gs-trainer" aria-label="Trainer" data-graphscope="trainer" data-state={status.state}>
       <header class="gs-trainer-head"><h2>Trainer</h2><StateChip state={status.state} /></header>
+      <Outcome status={status} />
       <div class="gs-trainer-part">
         {menu("data", "Data")}
         {menu("model", "Network")}
-        <p class="gs-trainer-facts">{[status.data_text, status.model_text].filter(Boolean).map((line) => <span key={line}>{line}</span>)}</p>
+        {(status.data_text || status.model_text) && (
+          <p class="gs-trainer-facts">{[status.data_text, status.model_text].filter(Boolean).map((line) => <span key={line}>{line}</span>)}</p>
+        )}
       </div>
       <div class="gs-trainer-part">
         {menu("optimizer", "Optimizer")}
@@ -100,7 +103,6 @@ export function TrainerPanel({ status, send }: { status: TrainerStatus; send: Se
       <div class="gs-trainer-part">
         <Buttons status={status} send={send} settings={changed(draft, status)} start={start} />
         <Progress status={status} />
-        <Outcome status={status} />
       </div>
     </section>
   );
@@ -236,12 +238,13 @@ function Buttons({ status, send, settings, start }: { status: TrainerStatus; sen
   );
 }
 
-const MAX_SEGMENTS = 40;
+const MAX_SEGMENTS = 20; // above it gaps are wider than epochs
 
 function Progress({ status }: { status: TrainerStatus }) {
   const done = status.total_steps > 0 ? Math.min(1, status.step / status.total_steps) : 0;
   const segments = status.epochs >= 1 && status.epochs <= MAX_SEGMENTS ? status.epochs : 1;
   const parts = Array.from({ length: segments }, (_, i) => Math.max(0, Math.min(1, done * segments - i)));
+  if (status.total_steps === 0) return null; // not built yet
   const position = `step ${count(status.step)} of ${count(status.total_steps)}, epoch ${count(status.epoch)} of ${count(status.epochs)}`;
   return (
     <div class="gs-trainer-progress">
