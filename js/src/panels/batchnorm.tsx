@@ -37,7 +37,7 @@ function Body({ all, now, samples, width }: PanelProps<BatchNormStats>) {
   const channel = chosen !== null && chosen < now.batch_mean.length ? chosen : worst;
   if (!now.running_mean) return <p class="gs-2">This layer keeps no running statistics: eval() normalises with the batch as well.</p>;
   const steps = all.map((stats) => stats.step);
-  const [left, right] = [34, 40];
+  const [left, right] = [34, 52];
   const inner = Math.max(60, width - left - right);
   const height = Math.max(48, Math.min(112, rows.length * 6));
   const columns = steps.length > 1 ? inner : 1;
@@ -131,7 +131,7 @@ function Channel(props: { all: readonly BatchNormStats[]; now: BatchNormStats; c
         <path d={path({ steps, values: batch }, x, y)} fill="none" stroke="var(--gs-activation)" stroke-width="1.25" />
         <path d={`M${x(now.step)} 0V${height}`} stroke="var(--gs-accent)" />
         {b !== null && <text class="gs-strong" x={left + inner + 4} y={apart ? y(b) + 4 : y(b) + (y(b) < y(r!) ? -2 : 10)} style={{ fill: "var(--gs-activation)" }}>batch</text>}
-        {r !== null && <text class="gs-strong gs-ink" x={left + inner + 4} y={apart ? y(r) + 4 : y(r) + (y(b!) < y(r) ? 10 : -2)}>run.</text>}
+        {r !== null && <text class="gs-strong gs-ink" x={left + inner + 4} y={apart ? y(r) + 4 : y(r) + (y(b!) < y(r) ? 10 : -2)}>running</text>}
       </svg>
       {facts}
     </>

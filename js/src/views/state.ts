@@ -89,7 +89,7 @@ export function createStore(source: Source, layout: LayoutClient): Store {
   return {
     source, layout, run, version, step, follow, selection, query, at, shown, graph, hierarchy,
     playing: signal(false), colorBy: signal<ColorBy>("update"), compareStep: signal<number | null>(null),
-    expanded: signal<ReadonlySet<string>>(new Set([""])), hit: signal(0), tab: signal<Tab>("modules"), openFinding: signal<string | null>(null),
+    expanded: signal<ReadonlySet<string>>(new Set([""])), hit: signal(0), tab: signal<Tab>("graph"), openFinding: signal<string | null>(null),
     kernel: signal<KernelState>({ answering: true, lastAnswer: null }), answer: signal<{ text: string; failed: boolean } | null>(null),
     narrow: signal(false), themed: signal(0), depth: signal<number | null>(null),
     selected: computed(() => resolve(graph.value, selection.value)),

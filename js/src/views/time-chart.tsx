@@ -135,7 +135,7 @@ function NormAxis({ frame, y, range, now }: { frame: Frame; y: Scale; range: [nu
   const near = (a: number, b: number) => Math.abs(y(a) - y(b)) < 13;
   const ends = near(range[0], range[1]) ? [range[1]] : range;
   const shown = now !== null && now > 0 ? [now, ...ends.filter((end) => !near(end, now))] : ends;
-  return <>{shown.map((v) => <text key={v} x={frame.right + 6} y={y(v) + 4} style={{ fill: "var(--gs-gradient)" }}>{value(v)}</text>)}</>;
+  return <>{shown.map((v) => <text key={v} x={frame.right + 6} y={y(v) + 4} style={{ fill: "var(--gs-gradient)" }}>{setting(Number(v.toPrecision(2)))}</text>)}</>;
 }
 
 /** The line's name on the line, where the other line is not in its way. */
