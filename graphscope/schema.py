@@ -392,19 +392,9 @@ class RunEnd:
 
 
 RunRecord = (
-    RunHeader
-    | GraphRecord
-    | AddressTable
-    | StepStats
-    | BatchNormStats
-    | DropoutStats
-    | PassRecord
-    | StepRecord
-    | ScalarRecord
-    | Finding
-    | Note
-    | RunEnd
-)
+    RunHeader | GraphRecord | AddressTable | StepStats | BatchNormStats | DropoutStats | PassRecord | StepRecord
+    | ScalarRecord | Finding | Note | RunEnd
+)  # fmt: skip
 RECORDS: tuple[type, ...] = get_args(RunRecord)
 LayerStats = BatchNormStats | DropoutStats
 LAYER_STATS: tuple[type, ...] = get_args(LayerStats)
