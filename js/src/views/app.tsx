@@ -13,7 +13,7 @@ import { FindingsPane } from "./findings";
 import { GraphPane } from "./graph-pane";
 import { listenToKeys } from "./keys";
 import { makeReachable } from "./reachable";
-import { type Store, StoreContext, type Tab, ask, createStore, useStore } from "./state";
+import { StoreContext, type Tab, ask, createStore, shownTab, useStore } from "./state";
 import { StatusLine } from "./statusline";
 import { NarrowControls, TimeBar } from "./timebar";
 import { TimeChart } from "./time-chart";
@@ -102,13 +102,6 @@ function App({ page }: { page: boolean }) {
       {hasTime && <TimeBar />}
     </div>
   );
-}
-
-/** A tab that this width has: the graph is one of several only where there is one column. */
-function shownTab(store: Store): Tab {
-  const tab = store.tab.value;
-  if (tab === "trainer" && !store.run.trainer) return store.narrow.value ? "graph" : "modules";
-  return tab === "graph" && !store.narrow.value ? "modules" : tab;
 }
 
 const TITLES: { [K in Tab]: string } = { trainer: "Trainer", modules: "Modules", graph: "Graph", findings: "Findings" };

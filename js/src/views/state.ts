@@ -157,6 +157,13 @@ export function neighbour(store: Store, direction: -1 | 1): number | null {
   return (direction > 0 ? list.find((step) => step > at) : list.findLast((step) => step < at)) ?? null;
 }
 
+/** A tab that this width has: the graph is one of several only where there is one column. */
+export function shownTab(store: Store): Tab {
+  const tab = store.tab.value;
+  if (tab === "trainer" && !store.run.trainer) return store.narrow.value ? "graph" : "modules";
+  return tab === "graph" && !store.narrow.value ? "modules" : tab;
+}
+
 /** Sends a command where something can answer. */
 export function ask(store: Store, command: Command): void {
   store.source.send?.(command);

@@ -3,7 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { count, fixed, percent, value } from "../base/format";
 import { Icon, Shape } from "../base/icons";
-import { goTo, neighbour, useStore } from "./state";
+import { goTo, neighbour, shownTab, useStore } from "./state";
 import { TimeChart } from "./time-chart";
 import { ColourMenu, DepthMenu } from "./topbar";
 
@@ -22,13 +22,14 @@ export function TimeBar() {
 
 /** Under 720 px: the same controls in one row, with those of the graph. */
 export function NarrowControls() {
+  const store = useStore();
+  void store.version.value;
   return (
     <div class="gs-bar">
       <Buttons />
       <Now />
       <span class="gs-space" />
-      <DepthMenu />
-      <ColourMenu />
+      {shownTab(store) === "graph" && <><DepthMenu /><ColourMenu /></>}
     </div>
   );
 }
