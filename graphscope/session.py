@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import hashlib
 import itertools
 import os
 import platform
+import re
 import secrets
 import time
 import weakref
@@ -67,7 +69,7 @@ class Session:
         parameter = next(model.parameters(), None)
         every = self._schedule.every
         return RunHeader(
-            run_id=self.id,
+            run_id=shared_run_id() or self.id,
             name=self.name,
             model=self.model_name,
             created=datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds"),
@@ -201,6 +203,9 @@ class Session:
             return
         self._closed = True
         self._watcher.detach()
+        if self._watcher.logged:  # for a step that never came: it belongs to the last one done
+            last = max(0, self._watcher.step - 1)
+            self._recorder.put([ScalarRecord(step=last, scalars=self._watcher.logged, epoch=self._watcher.epoch)])
         self._finalizer.detach()
         _LIVE.pop(self.id, None)
         self._recorder.close()
@@ -298,6 +303,25 @@ def default_run_dir(name: str) -> Path:
             return path
         path = base.with_name(f"{base.name}-{number}")
     raise AssertionError
+
+
+def shared_run_id() -> str | None:
+    """The id that the processes of one run have in common, so that their files are merged; None for a lone process.
+
+    GRAPHSCOPE_RUN_ID, where it is set; else made from what a launcher tells each process alike: no collective is
+    needed, and a restarted process belongs to the same run.
+    """
+    given = os.environ.get("GRAPHSCOPE_RUN_ID", "")
+    if re.fullmatch(r"[0-9A-Za-z_.-]{1,64}", given):
+        return given
+    world = _environment_number("WORLD_SIZE", 1)
+    if world < 2:
+        return None
+    names = ("TORCHELASTIC_RUN_ID", "SLURM_JOB_ID", "MASTER_ADDR", "MASTER_PORT")
+    told = [os.environ.get(name, "") for name in names]
+    if _environment_number("LOCAL_WORLD_SIZE", 0) == world:
+        told.append(str(os.getppid()))  # the launcher: tells two runs with the same address and port apart
+    return hashlib.sha256("\0".join(told).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _environment_number(name: str, default: int) -> int:

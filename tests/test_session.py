@@ -75,6 +75,13 @@ def test_numbers_of_the_user_and_a_counter_of_the_user(tmp_path):
     assert [a.tolist() for a in run.scalars("accuracy")] == [[101], [0.75]]
 
 
+def test_what_is_logged_after_the_last_step_belongs_to_it(tmp_path):
+    with graphscope.watch(model := Mlp(), every=1, run_dir=tmp_path / "run") as session:
+        loop(model, torch.randn(5, 6), 2)
+        session.log(test_accuracy=0.5)
+    assert [a.tolist() for a in graphscope.load(tmp_path / "run").scalars("test_accuracy")] == [[1], [0.5]]
+
+
 def test_capture_next_captures_the_coming_step(tmp_path):
     model, x = Mlp(), torch.randn(5, 6)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
