@@ -1,35 +1,42 @@
 """One captured forward of the root -> its Graph, its statistics and what its layers did.
 
-Global module hooks (not one per module: installing those each time costs 1.6x on a tiny GPT) keep the path of the
-module that runs and take statistics inside the hook, before a later in-place op overwrites the tensor. Everything
-comes off in ``__exit__``, which runs on every way out of the forward, KeyboardInterrupt included; module hooks with
-``always_call`` do not.
+Taps keep the path of the module that runs and statistics are taken when a call returns, before a later in-place op
+overwrites the tensor. Everything comes off in ``__exit__``, which runs on every way out of the forward,
+KeyboardInterrupt included.
 """
 
 from __future__ import annotations
 
+import gc
 import inspect
+import sys
 import threading
 import time
 import weakref
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.overrides import _get_current_function_mode
 
 from graphscope.capture.gradients import GradientHook, hook_gradient, in_backward
 from graphscope.capture.guard import Guard
+from graphscope.capture.hidden import COMPILED, OtherThreads, why_hidden
 from graphscope.capture.modules import ModuleTree
 from graphscope.capture.ops import OpRecorder
+from graphscope.capture.origins import TRANSFORMED
 from graphscope.capture.plan import Selection
 from graphscope.capture.probes import Pending, probe_of
+from graphscope.capture.rows import CallRow
 from graphscope.capture.summary import Row, measure
+from graphscope.capture.taps import Tap, Taps
 from graphscope.capture.values import ValueTable, tensors_in
-from graphscope.graph import Graph, ModuleCall, OpNode, Value
+from graphscope.graph import Graph, OpNode, Value
 
+UNSEEN = "{} ran code that PyTorch does not show to Python (scripted, or another library)"
 Address = tuple[str, int, int]
 Key = tuple[Address, str]
 """What a row of statistics belongs to: address and role."""
@@ -50,10 +57,30 @@ class _Seen:
     addresses: list[Address]
 
 
+class _Opened:
+    """A call under way."""
+
+    __slots__ = ("call", "hidden", "module", "probe", "rows", "state", "tap")
+
+    def __init__(
+        self, tap: Tap, module: nn.Module | None, call: int, hidden: str, rows: int, probe: Any = None,
+        state: Any = None,
+    ) -> None:  # fmt: skip
+        self.tap = tap
+        self.module = module
+        self.call = call
+        self.hidden = hidden
+        self.rows = rows
+        self.probe = probe
+        self.state = state
+
+
 class ForwardCapture:
     """Watches one call of the root while it is entered, and its backward until ``finish``."""
 
-    def __init__(self, root: nn.Module, tree: ModuleTree, step: int, selection: Selection, guard: Guard) -> None:
+    def __init__(
+        self, root: nn.Module, tree: ModuleTree, step: int, selection: Selection, guard: Guard, busy: Any = None
+    ) -> None:
         self.tree = tree
         self.step = step
         self.selection = selection
@@ -63,37 +90,55 @@ class ForwardCapture:
         self.rows: dict[Key, Row] = {}
         self.pending: list[Pending] = []
         self.inputs: list[Value] = []
-        self.outputs: list[Value] = []
+        self.outputs: list[int] = []
         self.error: str | None = None
         self.error_fqn: str | None = None
         self.self_seconds = 0.0
-        self._root = id(root)
-        self._thread = threading.get_ident()
+        self._taps = Taps(root, self._around)
+        self._elsewhere = OtherThreads(busy)
+        self._raised: tuple[BaseException, str] | None = None
         self._call_counts: dict[str, int] = {}
-        self._probe_states: dict[int, Any] = {}
         self._seen: dict[int, _Seen] = {}
         self._hooks: list[GradientHook] = []
-        self._handles: list[Any] = []
+        self._collects = False
+        self._depth = 0
 
     def __enter__(self) -> ForwardCapture:
-        self._handles = [
-            register_module_forward_pre_hook(self._before),
-            register_module_forward_hook(self._after, always_call=True),
-        ]
+        # The collector would walk over all records again and again: on 20,000 ops that alone is 2.5 times the forward.
+        self._collects = gc.isenabled()
+        gc.disable()
+        # A tap is one more Python frame a module level; a model that just fits must fit while it is watched.
+        self._depth = sys.getrecursionlimit()
+        sys.setrecursionlimit(self._depth * 2 + 200)
+        self._taps.attach()
         self.ops.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        self.ops.__exit__(kind, error, trace)
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
+        if _get_current_function_mode() is self.ops:
+            self.ops.__exit__(kind, error, trace)
+        self._taps.end()
+        if sys.getrecursionlimit() == self._depth * 2 + 200:
+            sys.setrecursionlimit(self._depth)
+        if self._collects:
+            gc.enable()
         if error is not None:
             self.error = error_text(error)
-            if self.ops.stack and self.error_fqn is None:
-                self.error_fqn = self.ops.calls[self.ops.stack[-1]].fqn
+            if self._raised is not None and self._raised[0] is error:
+                self.error_fqn = self._raised[1]
+        self._raised = None
+        self.guard.run(self._end)
+
+    def _end(self) -> None:
+        self._elsewhere.drain(self.ops)
+        self.ops.origins.leave_region()
         self.ops.stack.clear()
-        self._probe_states.clear()
+
+    def run(self, root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The root's own call, watched. To be called while entered."""
+        assert self._taps.root is not None
+        self._taps.root.earlier = None
+        return self._taps.root.run(root, args, kwargs)
 
     def take_inputs(self, root: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Names the tensors given to the root after its forward's arguments."""
@@ -105,82 +150,108 @@ class ForwardCapture:
             tensors = tensors_in(thing)
             for i, tensor in enumerate(tensors):
                 label = name if len(tensors) == 1 else f"{name}[{i}]"
-                self.inputs.append(self.values.make(tensor, "input", label))
+                self.inputs.append(self.values.values[self.values.make(tensor, "input", label)])
 
-    # Module hooks. They return nothing: a value returned here would replace the user's own.
+    # Calls of modules. What is raised here would take the place of the user's own, so all of ours is guarded.
 
-    def _before(self, module: nn.Module, args: Any) -> None:
-        self._timed(self._enter_module, module, args)
+    def _around(self, tap: Tap, module: Any, call: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
+        if threading.get_ident() != self._elsewhere.home:
+            return self._elsewhere.around(tap, module, call, args, kwargs)
+        if in_backward():
+            return call(*args, **kwargs)
+        opened = self._timed(self._enter_module, tap, module, args)
+        try:
+            if opened is not None and opened.hidden:
+                with self._aside():
+                    output = call(*args, **kwargs)
+            else:
+                output = call(*args, **kwargs)
+        except BaseException as error:
+            self._timed(self._leave_raising, opened, error)
+            raise
+        self._timed(self._leave_module, opened, args, kwargs, output)
+        return output
 
-    def _after(self, module: nn.Module, args: Any, output: Any) -> None:
-        self._timed(self._leave_module, module, args, output)
-
-    def _timed(self, work: Any, *args: Any) -> None:
-        if threading.get_ident() != self._thread or in_backward():
-            return
+    def _timed(self, work: Callable[..., Any], *args: Any) -> Any:
         started = time.perf_counter()
         with torch._C.DisableTorchFunction():  # our own torch calls are not the user's ops
-            self.guard.run(work, *args)
+            result = self.guard.run(work, *args)
         self.self_seconds += time.perf_counter() - started
+        return result
 
-    def _enter_module(self, module: nn.Module, args: Any) -> None:
-        fqn = self.tree.fqn_of.get(id(module))
-        if fqn is None:  # a module from outside the tree: its ops belong to the module that called it
-            return
-        stack = self.ops.stack
-        nth = self._call_counts[fqn] = self._call_counts.get(fqn, -1) + 1
-        call = ModuleCall(len(self.ops.calls), fqn, nth, stack[-1] if stack else None)
-        self.ops.calls.append(call)
-        stack.append(call.id)
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        """Nothing of ours is on: code that would see the mode or a tap takes another way (compiled, fused)."""
+        self._taps.detach()
+        ours = _get_current_function_mode() is self.ops
+        if ours:
+            self.ops.__exit__(None, None, None)
+        try:
+            yield
+        finally:
+            if ours:
+                self.ops.__enter__()
+            self._taps.attach()
+
+    def _enter_module(self, tap: Tap, module: nn.Module | None, args: Any) -> _Opened:
+        ops = self.ops
+        self._elsewhere.drain(ops)
+        if module is None:  # a compiled function: no module call of its own
+            return _Opened(tap, None, -1, COMPILED, 0)
+        nth = self._call_counts[tap.fqn] = self._call_counts.get(tap.fqn, -1) + 1
+        hidden = why_hidden(tap, module)
+        opaque = TRANSFORMED if torch._C._are_functorch_transforms_active() else hidden
+        number = len(ops.calls)
+        ops.calls.append(CallRow(tap.fqn, nth, ops.stack[-1] if ops.stack else None, opaque))
+        ops.stack.append(number)
         probe = probe_of(module)
-        if probe is not None:
-            self._probe_states[call.id] = probe.before(module, args)
+        state = probe.before(module, args) if probe is not None else None
+        return _Opened(tap, module, number, hidden, len(ops.rows), probe, state)
 
-    def _leave_module(self, module: nn.Module, args: Any, output: Any) -> None:
-        fqn = self.tree.fqn_of.get(id(module))
-        stack = self.ops.stack
-        if fqn is None or not any(self.ops.calls[number].fqn == fqn for number in stack):
+    def _leave_raising(self, opened: _Opened | None, error: BaseException) -> None:
+        if opened is not None and opened.module is not None:
+            del self.ops.stack[self.ops.stack.index(opened.call) :]
+            if self._raised is None or self._raised[0] is not error:
+                self._raised = error, opened.tap.fqn
+
+    def _leave_module(self, opened: _Opened | None, args: Any, kwargs: Any, output: Any) -> None:
+        if opened is None:
             return
-        while self.ops.calls[stack[-1]].fqn != fqn:  # calls that ended without their hook (an exception caught inside)
-            stack.pop()
-        call = self.ops.calls[stack.pop()]
-        if output is None:
-            if self.error_fqn is None and self.ops.nodes and self.ops.nodes[-1].failed:
-                self.error_fqn = self.ops.nodes[-1].fqn
-            return
+        ops = self.ops
+        self._elsewhere.drain(ops)
         tensors = tensors_in(output)
-        self.ops.calls[call.id] = replace(call, outputs=tuple(self._output_value(call, module, t) for t in tensors))
+        if opened.module is None:
+            ops.opaque_row(opened.tap.slot, ops.stack[-1], opened.hidden, tensors_in((args, kwargs)), tensors)
+            return
+        module, fqn = opened.module, opened.tap.fqn
+        values = self._output_values(opened, args, kwargs, tensors)
+        del ops.stack[ops.stack.index(opened.call) :]
+        call = ops.calls[opened.call]
+        call.outputs = values
+        if call.parent is None:
+            self.outputs = list(values)
         if self.selection.wants(fqn):
             for i, tensor in enumerate(tensors):
                 self._take(tensor, (fqn, call.call, i))
-            probe = probe_of(module)
-            state = self._probe_states.pop(call.id, None)
-            if probe is not None and self.selection.layers:
-                pending = probe.after(self.step, fqn, call.call, module, args, output, state)
+            if opened.probe is not None and self.selection.layers:
+                pending = opened.probe.after(self.step, fqn, call.call, module, args, output, opened.state)
                 if pending is not None:
                     self.pending.append(pending)
-        if call.parent is None:
-            self.outputs = list(self.ops.calls[call.id].outputs)
 
-    def _output_value(self, call: ModuleCall, module: nn.Module, tensor: Tensor) -> Value:
-        """The value a module returned; one that no recorded op made becomes an opaque node, never a gap."""
-        value = self.values.get(tensor)
-        if value is not None:
-            return value
-        if id(tensor) in self.tree.parameters or id(tensor) in self.tree.buffers:
-            return self.values.read(tensor)
-        value = self.values.make(tensor, "op")
-        kind = type(module).__name__
-        nodes = self.ops.nodes
-        if nodes and nodes[-1].opaque and nodes[-1].scope == call.id and nodes[-1].op == kind:
-            nodes[-1] = replace(nodes[-1], outputs=(*nodes[-1].outputs, value))
-        else:
-            why = f"{kind} ran code that PyTorch does not show to Python (compiled, scripted or another library)"
-            grad_fn = type(tensor.grad_fn).__name__ if tensor.grad_fn is not None else None
-            nodes.append(
-                OpNode(len(nodes), kind, call.id, call.fqn, call.call, (), (value,), grad_fn=grad_fn, opaque=why)
-            )
-        return value
+    def _output_values(self, opened: _Opened, args: Any, kwargs: Any, tensors: list[Tensor]) -> list[int]:
+        """The values a module returned; what no recorded op made comes out of an opaque node, never of a gap."""
+        ops, call = self.ops, opened.call
+        ops.origins.leave_region()
+        wrapped = ops.calls[call].opaque == TRANSFORMED
+        tree = self.tree
+        unknown = [
+            t for t in tensors
+            if self.values.get(t) is None and id(t) not in tree.parameters and id(t) not in tree.buffers
+        ]  # fmt: skip
+        if unknown and not wrapped and not any(row.scope == call for row in ops.rows[opened.rows :]):
+            kind = type(getattr(opened.module, "_orig_mod", opened.module)).__name__
+            ops.opaque_row(kind, call, opened.hidden or UNSEEN.format(kind), tensors_in((args, kwargs)), unknown)
+        return [] if wrapped else [self.values.read(t) for t in tensors]
 
     def _take(self, tensor: Tensor, address: Address) -> None:
         seen = self._seen.get(id(tensor))
@@ -212,12 +283,14 @@ class ForwardCapture:
 
     def graph(self, loss_nodes: tuple[OpNode, ...] = ()) -> Graph:
         """What ran, as a Graph; with the ops between the output and the loss where backward showed them."""
+        values = self.values.values
+        nodes = self.ops.nodes()
         return Graph(
             modules=self.tree.infos,
-            calls=tuple(self.ops.calls),
-            nodes=(*self.ops.nodes, *loss_nodes),
+            calls=self.ops.module_calls(),
+            nodes=(*nodes, *loss_nodes),
             inputs=tuple(self.inputs),
-            outputs=tuple(self.outputs),
+            outputs=tuple(values[v] for v in self.outputs),
             partial=self.error or "",
         )
 

@@ -86,7 +86,7 @@ class LossTap:
             for tensor in outputs:
                 value = one.capture.values.get(tensor)
                 if tensor.grad_fn is not None and value is not None:
-                    ends[tensor.grad_fn._sequence_nr()] = value.id
+                    ends[tensor.grad_fn._sequence_nr()] = value
         state = _Once(one, ends, look)
         for tensor in outputs:
             hooked = hook_gradient(tensor, self._reached, state)

@@ -9,6 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload, OpOverloadPacket
+
+from graphscope.capture.values import tensors_in
 
 RENAMED = {
     "__get__": "get", "__getitem__": "getitem", "__setitem__": "setitem", "__rsub__": "sub", "__rpow__": "pow",
@@ -19,6 +22,8 @@ RENAMED = {
     "_softmax": "softmax", "_log_softmax": "log_softmax",
 }  # fmt: skip
 """Names that torch gives to the same public op."""
+
+TORCH_LIBRARIES = frozenset({"aten", "prim", "prims"})
 
 ATTRIBUTE_VIEWS = {
     "T": "t",
@@ -42,9 +47,14 @@ OPAQUE = {
     "scaled_dot_product_attention": "one fused kernel: the attention weights are never made visible",
     "multi_head_attention_forward": "one torch function: projections and attention run inside",
     "_transformer_encoder_layer_fwd": "fused inference path: the whole layer runs inside",
-    "vmap": "functions under vmap run inside",
+    "grad": "autograd ran a backward: its steps are no ops of the forward",
 }
 """Ops that hide steps which a person would expect to see, and why."""
+
+NO_OPS = (torch.Size,)
+"""Results that are tuples and hold no tensor."""
+NOT_RECORDED = frozenset({"tolist", "size", "stride", "requires_grad", "retain_grad", "share_memory", "backward"})
+"""Torch functions that compute nothing, or nothing of the forward, though they return a tensor, a list or nothing."""
 
 # Builtins have no signature to read names from: names of their arguments behind the first tensors.
 _CONV = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
@@ -94,17 +104,43 @@ def _plain_name(name: str) -> tuple[str, bool]:
 
 
 def op_name(func: Callable[..., Any]) -> tuple[str, bool] | None:
-    """(public op name, spelled in-place) of a torch callable; None for reading an attribute that makes no tensor."""
-    name = getattr(func, "__name__", None)
-    if name is None:  # torch.ops.library.op and OpOverload
-        return str(func).rsplit("::", 1)[-1].removeprefix("aten.").split(".default")[0], False
+    """(public op name, spelled in-place) of a torch callable; None for what makes no tensor, as reading a shape.
+
+    A custom operator has its library's name: ``zoo.scale``.
+    """
+    if isinstance(func, OpOverload | OpOverloadPacket):
+        library, _, name = str(func).partition(".")
+        plain = _plain_name(name.partition(".")[0])
+        return plain if library in TORCH_LIBRARIES else (f"{library}.{plain[0]}", plain[1])
+    name = getattr(func, "__name__", "")
     if name == "__get__":
         attribute = getattr(getattr(func, "__self__", None), "__name__", "")
         view = ATTRIBUTE_VIEWS.get(attribute)
         return None if view is None else (view, False)
-    if name in {"__set__", "__delete__"}:
+    if name in {"__set__", "__delete__", ""}:
         return None
-    return _plain_name(name)
+    plain = _plain_name(name)
+    return None if plain[0] in NOT_RECORDED else plain
+
+
+def why_opaque(func: Callable[..., Any], op: str) -> str | None:
+    """Why the inside of an op cannot be seen; None if it is one step."""
+    if isinstance(func, OpOverload | OpOverloadPacket) and "." in op:
+        return "a custom operator: its kernel is not made of torch functions"
+    return OPAQUE.get(op)
+
+
+def written_arguments(
+    func: Callable[..., Any], op: str, inplace: bool, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> list[Tensor]:
+    """Tensors that a function which returns nothing wrote into: those its schema says, else its first argument."""
+    if isinstance(func, OpOverloadPacket):
+        func = getattr(func, func.overloads()[0])
+    if isinstance(func, OpOverload):
+        given = dict(zip([argument.name for argument in func._schema.arguments], args, strict=False)) | dict(kwargs)
+        written = [a.name for a in func._schema.arguments if a.alias_info is not None and a.alias_info.is_write]
+        return [tensor for name in written for tensor in tensors_in(given.get(name))]
+    return tensors_in(args[0]) if inplace and args else []
 
 
 @lru_cache(maxsize=1_024)

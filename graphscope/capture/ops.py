@@ -1,4 +1,4 @@
-"""Torch function calls of one forward -> OpNodes, through a TorchFunctionMode.
+"""Torch function calls of one forward -> rows of ops, through a TorchFunctionMode.
 
 The mode patches nothing and is thread-local: another thread's ops are not seen. It records after the op ran, so what
 an op does to its tensors (in-place writes, views) is read from the tensors and not guessed from the name.
@@ -7,25 +7,33 @@ an op does to its tensors (in-place writes, views) is read from the tensors and 
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from graphscope.capture.guard import Guard
-from graphscope.capture.op_names import OPAQUE, op_attrs, op_name
+from graphscope.capture.op_names import NO_OPS, op_attrs, op_name, why_opaque, written_arguments
+from graphscope.capture.origins import Origins
+from graphscope.capture.regions import function_frame, transform_frame, unwrapped
+from graphscope.capture.rows import CallRow, OpRow
 from graphscope.capture.source import user_line
 from graphscope.capture.values import ValueTable, tensors_in
 from graphscope.graph import ModuleCall, OpNode
 
 SAME_TENSOR_IS_NO_OP = frozenset(
-    {"to", "contiguous", "float", "double", "half", "bfloat16", "cuda", "cpu", "type", "type_as", "requires_grad"}
+    {"to", "contiguous", "float", "double", "half", "bfloat16", "cuda", "cpu", "type", "type_as"}
 )
 """Conversions that return their input where there is nothing to convert: then nothing happened."""
 ALIASING = frozenset({"detach", "set", "view_as", "expand_as"})
 BOOKKEEPING_BUFFER = "num_batches_tracked"
 """BatchNorm's batch counter: adding one to it is no step of the computation, and the BatchNorm panel shows it."""
+HOLDERS = (tuple, list, dict)
+HANDLER_DEPTH = 4
+"""Frames between ``user_line`` and the caller of a torch function."""
 
 
 class OpRecorder(TorchFunctionMode):
@@ -35,11 +43,13 @@ class OpRecorder(TorchFunctionMode):
         super().__init__()
         self.values = values
         self.guard = guard
-        self.nodes: list[OpNode] = []
-        self.calls: list[ModuleCall] = []
+        self.rows: list[OpRow] = []
+        self.calls: list[CallRow] = []
         self.stack: list[int] = []
         """Numbers of the module calls under way, innermost last."""
+        self.origins = Origins(self)
         self.self_seconds = 0.0
+        values.origin = self.origins.value
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -50,7 +60,7 @@ class OpRecorder(TorchFunctionMode):
         except Exception:
             self.guard.run(self._failed, func, args, kwargs)
             raise
-        if isinstance(result, Tensor | tuple | list | dict) or getattr(func, "__name__", "") == "__setitem__":
+        if isinstance(result, Tensor) or result is None or (isinstance(result, HOLDERS) and type(result) not in NO_OPS):
             started = time.perf_counter()
             self.guard.run(self._record, func, args, kwargs, result)
             self.self_seconds += time.perf_counter() - started
@@ -62,58 +72,121 @@ class OpRecorder(TorchFunctionMode):
             return
         op, inplace = named
         read = tensors_in(args) + (tensors_in(kwargs) if kwargs else [])
-        if op == "setitem":
-            outputs = read[:1]
+        if result is None:
+            outputs = written_arguments(func, op, inplace, args, kwargs)
+            inplace = True
         else:
             outputs = tensors_in(result)
         if not outputs:
             return
-        target = read[0] if read else None
-        same = [t for t in outputs if any(t is r for r in read)]
-        if same and not inplace:
+        hidden = torch._C._are_functorch_transforms_active() or not torch.is_grad_enabled()
+        if hidden and self._inside_region(op, read, outputs):
+            return
+        self.origins.leave_region()
+        if not inplace and any(t is r for t in outputs for r in read):
             if op in SAME_TENSOR_IS_NO_OP:
                 return
             # It wrote into its input (relu with inplace=True, out=) or left it alone (dropout in eval mode).
             inplace = bool(kwargs.get("inplace")) or "out" in kwargs or _asked_inplace(func, args)
-        if inplace and target is not None and self.values.buffers.get(id(target), "").endswith(BOOKKEEPING_BUFFER):
+        if inplace and read and self.values.buffers.get(id(read[0]), "").endswith(BOOKKEEPING_BUFFER):
             return
-        inputs = tuple(self.values.read(t) for t in read)
-        view = False
-        made = []
+        row = OpRow(op, self.stack[-1], [self.values.read(t) for t in read], user_line(HANDLER_DEPTH))
+        self._add_outputs(row, read, outputs, inplace)
+        row.attrs = op_attrs(func, op, args, kwargs)
+        row.opaque = why_opaque(func, op)
+        self.rows.append(row)
+
+    def _add_outputs(self, row: OpRow, read: list[Tensor], outputs: list[Tensor], inplace: bool) -> None:
+        """Values of what an op made; the node of the first one's gradient is the op's."""
+        row.inplace = inplace
         for output in outputs:
             if inplace and any(output is r for r in read):
-                made += self.values.written(output)
-            else:
-                if output._is_view() or op in ALIASING:
-                    view = self.values.share(output, read) or view
-                made.append(self.values.make(output, "op"))
+                row.outputs += self.values.written(output)
+                continue
+            if output._is_view() or row.op in ALIASING:
+                row.view = self.values.share(output, read) or row.view
+            row.outputs.append(self.values.make(output, "op"))
         grad_fn = outputs[0].grad_fn
-        self._append(
-            op, inputs, tuple(made), func, args, kwargs, type(grad_fn).__name__ if grad_fn else None, inplace, view
-        )
+        if grad_fn is not None:
+            row.grad_fn = type(grad_fn).__name__
+            self.origins.made[grad_fn._sequence_nr()] = row.grad_fn, row.outputs[0]
 
-    def _append(
-        self, op: str, inputs: Any, outputs: Any, func: Callable[..., Any], args: tuple[Any, ...],
-        kwargs: Mapping[str, Any], grad_fn: str | None, inplace: bool = False, view: bool = False, failed: bool = False,
-    ) -> None:  # fmt: skip
-        scope = self.calls[self.stack[-1]]
-        params = dict.fromkeys(value.name for value in inputs if value.kind == "parameter")
-        self.nodes.append(
-            OpNode(
-                id=len(self.nodes), op=op, scope=scope.id, fqn=scope.fqn, call=scope.call,
-                inputs=inputs, outputs=outputs, params=tuple(params),
-                attrs=op_attrs(func, op, args, kwargs), source=user_line(4),
-                grad_fn=grad_fn, opaque=OPAQUE.get(op), inplace=inplace, view=view, failed=failed,
-            )
-        )  # fmt: skip
+    def opaque_row(
+        self, op: str, scope: int, why: str, read: list[Tensor], outputs: list[Tensor], depth: int = HANDLER_DEPTH
+    ) -> OpRow:
+        """A node for code whose ops PyTorch does not show: what went in and what came out."""
+        inputs = [self.values.read(t) for t in read]
+        row = OpRow(op, scope, inputs, user_line(depth))
+        row.opaque = why
+        self.rows.append(row)
+        if outputs:
+            self._add_outputs(row, read, outputs, any(o is r for o in outputs for r in read))
+        return row
+
+    def _inside_region(self, op: str, read: list[Tensor], outputs: list[Tensor]) -> bool:
+        """Whether the op is part of an opaque node (see regions.py), to which it was added."""
+        if torch._C._are_functorch_transforms_active():
+            found = transform_frame(HANDLER_DEPTH)
+            if found is None:
+                return False
+            region = self.origins.region(*found, list(map(unwrapped, read)))
+            for tensor in map(unwrapped, read):
+                self.origins.reads(region, tensor)
+        else:
+            frame = function_frame(HANDLER_DEPTH)
+            if frame is None:
+                return False
+            cls = frame.f_locals["cls"]
+            region = self.origins.region(frame, cls.__name__, tensors_in(frame.f_locals["args"]))
+            for output in outputs:
+                if any(output is r for r in read):
+                    region.row.inplace = True
+                    region.row.outputs += self.values.written(output)
+                else:
+                    if output._is_view():
+                        self.values.share(output, read)
+                    value = self.values.make(output, "op")
+                    region.row.outputs.append(value)
+                    region.made.append((weakref.ref(output), value))
+        region.note(op)
+        return True
 
     def _failed(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """The op that raised, with what it was given: the last node of a partial graph."""
         named = op_name(func)
-        if named is None or not self.stack or (self.nodes and self.nodes[-1].failed):
+        if named is None or not self.stack or (self.rows and self.rows[-1].failed):
             return
-        inputs = tuple(self.values.read(t) for t in tensors_in(args) + tensors_in(dict(kwargs)))
-        self._append(named[0], inputs, (), func, args, kwargs, None, named[1], failed=True)
+        read = [self.values.read(t) for t in tensors_in(args) + tensors_in(dict(kwargs))]
+        row = OpRow(named[0], self.stack[-1], read, user_line(HANDLER_DEPTH))
+        row.attrs = op_attrs(func, named[0], args, kwargs)
+        row.inplace, row.failed = named[1], True
+        self.rows.append(row)
+
+    def module_calls(self) -> tuple[ModuleCall, ...]:
+        """All calls as those of a Graph."""
+        values = self.values.values
+        return tuple(
+            ModuleCall(i, c.fqn, c.call, c.parent, tuple([values[v] for v in c.outputs]), c.opaque or None)
+            for i, c in enumerate(self.calls)
+        )
+
+    def nodes(self) -> tuple[OpNode, ...]:
+        """All rows as ops of a Graph."""
+        self.origins.leave_region()
+        self.origins.prune()
+        values, calls = self.values.values, self.calls
+        made = []
+        for number, row in enumerate(self.rows):
+            call = calls[row.scope]
+            inputs = tuple([values[i] for i in row.inputs])
+            made.append(
+                OpNode(
+                    number, row.op, row.scope, call.fqn, call.call, inputs, tuple([values[i] for i in row.outputs]),
+                    tuple(dict.fromkeys([v.name for v in inputs if v.kind == "parameter"])), row.attrs, row.source,
+                    row.grad_fn, row.opaque, row.inplace, row.view, row.failed,
+                )
+            )  # fmt: skip
+        return tuple(made)
 
 
 def _asked_inplace(func: Callable[..., Any], args: tuple[Any, ...]) -> bool:

@@ -22,13 +22,16 @@ def _is_users(code: CodeType) -> bool:
     return not name.startswith(_TORCH) and (not name.startswith(_OURS) or f"{_OURS}/trainer" in name)
 
 
-def user_line(depth: int = 2, limit: int = 60) -> tuple[str, int] | None:
-    """File and line of the innermost user frame, at least ``depth`` frames up; None if ``limit`` frames hold none."""
-    frame: FrameType | None
-    try:
-        frame = sys._getframe(depth)
-    except ValueError:
-        return None
+def user_line(depth: int = 2, limit: int = 60, frame: FrameType | None = None) -> tuple[str, int] | None:
+    """File and line of the innermost user frame, at least ``depth`` frames up (or from ``frame`` on).
+
+    None if ``limit`` frames hold none.
+    """
+    if frame is None:
+        try:
+            frame = sys._getframe(depth)
+        except ValueError:
+            return None
     while frame is not None and limit:
         if _is_users(frame.f_code):
             return frame.f_code.co_filename, frame.f_lineno

@@ -98,7 +98,7 @@ def loss_nodes(capture: ForwardCapture, chain: Iterable[LossOp], line: tuple[str
     """Ops behind the root's output as nodes of the root's scope, numbered after the forward's."""
     nodes: list[OpNode] = []
     made: dict[int, Value] = {}
-    first = len(capture.ops.nodes)
+    first = len(capture.ops.rows)
 
     def known(read: Any) -> bool:
         return isinstance(read, int) or id(read) in made

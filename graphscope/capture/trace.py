@@ -52,7 +52,7 @@ def captured_forward(
     try:
         with restored(model), capture:
             capture.take_inputs(model, args, kwargs)
-            output = model._call_impl(*args, **kwargs)
+            output = capture.run(model, args, dict(kwargs))
             if after is not None:
                 capture.ops.stack.append(0)
                 after(output)

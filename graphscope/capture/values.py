@@ -8,7 +8,9 @@ so that reading the base after writing into a view leads to the op that wrote.
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -46,7 +48,18 @@ def shape_of(tensor: Tensor) -> tuple[int, ...]:
 
 def dtype_of(tensor: Tensor) -> str:
     """``float32`` rather than ``torch.float32``."""
-    return str(tensor.dtype).removeprefix("torch.")
+    return _dtype_name(tensor.dtype)
+
+
+@lru_cache(maxsize=128)
+def _dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+@lru_cache(maxsize=128)
+def device_name(device: torch.device) -> str:
+    """``cuda:0``, ``cpu``."""
+    return str(device)
 
 
 def storage_of(tensor: Tensor) -> int | None:
@@ -59,39 +72,45 @@ def storage_of(tensor: Tensor) -> int | None:
 
 @dataclass(slots=True)
 class ValueTable:
-    """The values of one pass."""
+    """The values of one pass; a value is its index in ``values``."""
 
     parameters: dict[int, str]
     buffers: dict[int, str]
     values: list[Value] = field(default_factory=list)
+    origin: Callable[[Tensor], int | None] = lambda tensor: None
+    """Asked about a tensor that is read and was never seen."""
     _known: dict[int, tuple[weakref.ref[Tensor], int]] = field(default_factory=dict)
     _aliases: dict[int, set[int]] = field(default_factory=dict)
     """Storage -> ids of known tensors in it; only for storages in which a view was made."""
 
-    def make(self, tensor: Tensor, kind: str, name: str = "") -> Value:
+    def make(self, tensor: Tensor, kind: str, name: str = "") -> int:
         """A new value for a tensor as it is now."""
-        value = Value(
-            len(self.values), kind, name, shape_of(tensor), dtype_of(tensor), str(tensor.device), tensor.requires_grad
-        )
-        self.values.append(value)
-        self._known[id(tensor)] = (weakref.ref(tensor), value.id)
-        return value
+        number = len(self.values)
+        shape, dtype, device = shape_of(tensor), dtype_of(tensor), device_name(tensor.device)
+        self.values.append(Value(number, kind, name, shape, dtype, device, tensor.requires_grad))
+        self._known[id(tensor)] = (weakref.ref(tensor), number)
+        return number
 
-    def get(self, tensor: Tensor) -> Value | None:
+    def get(self, tensor: Tensor) -> int | None:
         """The present value of a tensor, or None if it was not seen in this pass."""
         entry = self._known.get(id(tensor))
-        return self.values[entry[1]] if entry is not None and entry[0]() is tensor else None
+        return entry[1] if entry is not None and entry[0]() is tensor else None
 
-    def read(self, tensor: Tensor) -> Value:
+    def read(self, tensor: Tensor) -> int:
         """The value that an op reads: a known one, or a parameter, buffer or constant from outside."""
-        value = self.get(tensor)
-        if value is not None:
-            return value
+        entry = self._known.get(id(tensor))
+        if entry is not None and entry[0]() is tensor:
+            return entry[1]
         if id(tensor) in self.parameters:
             return self.make(tensor, "parameter", self.parameters[id(tensor)])
         if id(tensor) in self.buffers:
             return self.make(tensor, "buffer", self.buffers[id(tensor)])
-        return self.make(tensor, "constant")
+        made = self.origin(tensor)
+        return self.make(tensor, "constant") if made is None else made
+
+    def refresh(self, number: int, tensor: Tensor) -> None:
+        """Autograd attached a tensor to its graph after it was made (the output of an autograd.Function)."""
+        self.values[number] = replace(self.values[number], requires_grad=tensor.requires_grad)
 
     def share(self, output: Tensor, inputs: list[Tensor]) -> bool:
         """Whether an output lives in the memory of an input; remembers it, for a later write into either."""
@@ -103,7 +122,7 @@ class ValueTable:
             self._aliases.setdefault(storage, set()).update(sharers, {id(output)})
         return bool(sharers)
 
-    def written(self, tensor: Tensor) -> list[Value]:
+    def written(self, tensor: Tensor) -> list[int]:
         """New values after a write into a tensor: its own first, then those of the known tensors in its memory."""
         made = [self.make(tensor, "op")]
         storage = storage_of(tensor)

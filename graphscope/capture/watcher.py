@@ -24,6 +24,7 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
+from graphscope.capture.compiled import calls_compiled_globals
 from graphscope.capture.forward import ForwardCapture, error_text
 from graphscope.capture.gradients import in_backward
 from graphscope.capture.guard import Guard
@@ -36,6 +37,11 @@ from graphscope.capture.stale import StaleGradients
 from graphscope.capture.step import AddressNumbers, ParameterCapture, Pass, stats_record
 from graphscope.schema import ROLES, Note, PassRecord, StepRecord, StepStats
 
+COMPILED_GLOBAL = (
+    "A forward of this model calls a global function made by torch.compile: ops and activations are not observed, "
+    "since looking would change what is compiled. Loss, parameters, gradients and updates are recorded. "
+    "Make the function an attribute of its module, or compile a module, to see everything around it."
+)
 Sink = Callable[[Sequence[Any]], None]
 
 
@@ -56,7 +62,7 @@ class Watcher:
         self.logged: dict[str, float] = {}
         self.captured_steps = 0
         self.tree: ModuleTree = read_modules(root)
-        self.observes_ops = not has_compiled(root)
+        self.observes_ops = not calls_compiled_globals(root)
         self._primary = weakref.ref(_unwrapped(optimizer)) if optimizer is not None else None
         self._optimizer_exists: bool | None = None
         self._numbers = AddressNumbers()
@@ -88,8 +94,7 @@ class Watcher:
         ]
         self._tap.attach()
         if not self.observes_ops:
-            text = "The model is compiled: ops and activations inside the compiled region are not observed; "
-            self.sink([Note(severity="info", text=text + "loss, parameters, gradients and updates are.")])
+            self.sink([Note(severity="info", text=COMPILED_GLOBAL)])
         self._begin_step()
 
     def detach(self) -> None:
@@ -116,9 +121,13 @@ class Watcher:
         if torch.compiler.is_compiling():
             return root._call_impl(*args, **kwargs)  # type: ignore[union-attr]
         # DataParallel copies __dict__ into replicas: then the caller's self is the module that was meant.
-        caller = sys._getframe(1).f_locals.get("self")
-        if caller is not root or root is None:
-            return caller._call_impl(*args, **kwargs)  # type: ignore[union-attr]
+        return self.run(sys._getframe(1).f_locals.get("self"), args, kwargs)
+
+    def run(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """One call of the root, on behalf of whoever was called."""
+        root = self.root()
+        if module is not root or root is None:
+            return module._call_impl(*args, **kwargs)
         if getattr(self._inside, "value", False) or self.guard.failure or in_backward():
             return root._call_impl(*args, **kwargs)
         self._inside.value = True
@@ -141,7 +150,7 @@ class Watcher:
             return output
         try:
             with capture:
-                output = root._call_impl(*args, **kwargs)
+                output = capture.run(root, args, kwargs)
         except Exception:
             self._timed(self._end_captured_pass, capture, None)
             self.guard.run(self._flush_partial)
@@ -163,7 +172,7 @@ class Watcher:
             return None
         if tree_signature(root) != self.tree.signature:
             self.tree = read_modules(root)
-        capture = ForwardCapture(root, self.tree, self.step, self.selection, self.guard)
+        capture = ForwardCapture(root, self.tree, self.step, self.selection, self.guard, self._inside)
         capture.take_inputs(root, args, kwargs)
         return capture
 
@@ -317,14 +326,6 @@ def _unwrapped(optimizer: Any) -> Optimizer:
     """The torch optimizer inside a wrapper such as Accelerate's."""
     inner = getattr(optimizer, "optimizer", optimizer)
     return inner if isinstance(inner, Optimizer) else optimizer
-
-
-def has_compiled(root: nn.Module) -> bool:
-    """Whether a part of the model is compiled; a function mode would make Dynamo fall back to eager silently."""
-    return any(
-        type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None) is not None
-        for _, module, _ in walk_modules(root)
-    )
 
 
 def mode_dependent_in_train(root: nn.Module) -> tuple[str, ...]:

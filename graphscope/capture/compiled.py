@@ -1,0 +1,49 @@
+"""Which parts of a model are compiled: there a captured forward steps aside.
+
+A function mode that Dynamo can see makes it recompile, or fall back to eager without a word; a global module hook makes
+it warn; a wrapped submodule is traced into the compiled code. So while a compiled part runs, nothing of ours is on.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+
+from graphscope.capture.modules import walk_modules
+
+MARK = "_torchdynamo_orig_callable"
+"""Attribute that ``torch.compile`` leaves on every callable it made."""
+
+
+def is_ours(call: Any) -> bool:
+    """Whether a ``_compiled_call_impl`` is a wrapper of GraphScope: another watch of the same module, or a tap."""
+    owner = getattr(call, "__self__", None)
+    return type(owner).__module__.startswith("graphscope.")
+
+
+def is_compiled(module: nn.Module) -> bool:
+    """Whether calling this module runs compiled code: wrapped by torch.compile, compiled in place, or its forward."""
+    call = module.__dict__.get("_compiled_call_impl")
+    if call is not None and not is_ours(call):
+        return True
+    return type(module).__name__ == "OptimizedModule" or hasattr(module.__dict__.get("forward"), MARK)
+
+
+def compiled_functions(module: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Attributes of a module that hold a function made by torch.compile, ``forward`` apart."""
+    for name, thing in module.__dict__.items():
+        if isinstance(thing, types.FunctionType | types.MethodType) and name != "forward" and hasattr(thing, MARK):
+            yield name, thing
+
+
+def calls_compiled_globals(root: nn.Module) -> bool:
+    """Whether a forward names a global function that torch.compile made: that call cannot be stepped around."""
+    for _, module, _ in walk_modules(root):
+        code = getattr(type(module).forward, "__code__", None)
+        names = getattr(type(module).forward, "__globals__", {})
+        if code is not None and any(hasattr(names.get(name), MARK) for name in code.co_names):
+            return True
+    return False
