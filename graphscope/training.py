@@ -6,13 +6,15 @@ stepping and stopping need. Commands only set flags that the loop reads between 
 
 from __future__ import annotations
 
+import tempfile
 import threading
+import warnings
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graphscope.errors import CommandRefused, GraphscopeError
+from graphscope.errors import CommandRefused, GraphscopeError, RunDirectoryError
 from graphscope.messages import TrainerState, TrainerStatus
 from graphscope.session import Session, watch
 from graphscope.trainer.loop import Trainer
@@ -150,9 +152,8 @@ class Training:
         try:
             self.trainer = trainer = Trainer(self.settings, **self._objects)
             self.settings = trainer.settings
-            with watch(trainer.model, trainer.optimizer, **self._watching) as session:
+            with watched(trainer, **self._watching) as session:
                 session.trainer = self
-                session.log(epoch=self.trainer.epoch + 1)  # people count epochs from 1
                 self.session = session
                 for result in self._batches(trainer):
                     self._take(session, result)
@@ -243,6 +244,25 @@ class Training:
         from graphscope.jupyter.display import training_mimebundle
 
         return training_mimebundle(self, **kwargs)
+
+
+def watched(trainer: Trainer, run_dir: str | Path | None = None, **watching: Any) -> Session:
+    """A session of the trainer's model that goes on where the trainer is; ``watching`` as in ``graphscope.watch``.
+
+    Where no run directory was named and the usual place cannot be written, it is a temporary one: that is no reason
+    not to train. Raises RunDirectoryError for one that was named and cannot be written.
+    """
+    try:
+        session = watch(trainer.model, trainer.optimizer, run_dir=run_dir, **watching)
+    except RunDirectoryError as error:
+        if run_dir is not None:
+            raise
+        place = tempfile.mkdtemp(prefix="graphscope-run-")
+        warnings.warn(f"{error} Until then the run is recorded in {place}.", RuntimeWarning, stacklevel=2)
+        session = watch(trainer.model, trainer.optimizer, run_dir=place, **watching)
+    session.step = trainer.step
+    session.log(epoch=trainer.epoch + 1)  # people count epochs from 1
+    return session
 
 
 def log_result(session: Session, result: BatchResult | EvaluationResult) -> None:

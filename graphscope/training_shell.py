@@ -2,185 +2,208 @@
 
 from __future__ import annotations
 
-import argparse
-import math
+import os
+import shlex
 import signal
 import sys
 import time
-from dataclasses import MISSING, fields
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from graphscope.errors import TrainerError
+from graphscope.errors import GraphscopeError, TrainerError
 from graphscope.reports import report
-from graphscope.run import Run
-from graphscope.session import Session, watch
-from graphscope.trainer.loop import Trainer
-from graphscope.trainer.results import BatchResult, EvaluationResult
-from graphscope.trainer.settings import DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES, Choice, TrainerSettings
-from graphscope.training import images_in_words, log_result, parameters_in_words
+from graphscope.run import Run, load
+from graphscope.session import Session
+from graphscope.trainer.checkpoint import settings_of
+from graphscope.trainer.export import export
+from graphscope.trainer.loop import INTERRUPTED, Trainer
+from graphscope.trainer.progress import Progress, in_percent
+from graphscope.trainer.quantize import compare_quantized
+from graphscope.trainer.results import EvaluationResult
+from graphscope.trainer.settings import MODELS, PANEL_FIELDS, TrainerSettings
+from graphscope.training import images_in_words, log_result, parameters_in_words, watched
+from graphscope.training_options import ShellOptions, parsed
 
-MENUS: dict[str, tuple[Choice, ...]] = {
-    "data": DATASETS, "model": MODELS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES, "loss": LOSSES,
-}  # fmt: skip
 SETTLED = 100
 """The first steps are captured whatever they cost; from here on the budget holds."""
-NUMBERS = {"int": int, "float": float, "int | None": int, "float | None": float}
+RESUMED = (*PANEL_FIELDS, "amp", "compile")
+"""Settings taken over from a checkpoint: numbers and names, never a path or code to import."""
+TRAINED, NOT_FINITE, CTRL_C = 0, 1, 130
 
 
 def main(argv: list[str]) -> int:
     """Arguments -> 0, 1 for a loss that is not finite, 130 after Ctrl-C. Raises GraphscopeError for unusable ones."""
-    options = vars(parser().parse_args(argv))
-    own = {name: options.pop(name) for name in ("run_dir", "report", "every", "budget", "no_watch", "resume")}
-    settings = TrainerSettings(**options).checked()
+    options = parsed(argv)
+    settings = settings_for(options)
     trainer = Trainer(settings)
-    if own["resume"]:
-        trainer.load(own["resume"])
-    print(f"{settings.data}: {images_in_words(trainer)}")
-    print(f"{settings.model}: {parameters_in_words(trainer)}")
-    if own["no_watch"]:
-        stopped, evaluation = _train(trainer, None)
-        print(f"test accuracy {_accuracy(evaluation)}")
+    if options.resume:
+        trainer.load(options.resume)
+    print(f"{trainer.settings.data}: {images_in_words(trainer)}")
+    print(f"{trainer.settings.model}: {parameters_in_words(trainer)}")
+    if options.resume:
+        print(f"resumed at step {trainer.step:,}, epoch {trainer.epoch + 1}")
+    with _session_for(trainer, options) as session:
+        evaluation = _train(trainer, session)
+    if session is None:
+        print(f"test accuracy {in_percent(evaluation.accuracy if evaluation else None)}")
     else:
-        every = own["every"] if own["every"] == "auto" else int(own["every"])
-        with watch(
-            trainer.model, trainer.optimizer, every=every, budget=own["budget"], run_dir=own["run_dir"]
-        ) as session:
-            session.step = trainer.step
-            stopped, evaluation = _train(trainer, session)
-        summarise(session.run, evaluation, session.run_dir, own["report"])
-    if stopped:
-        print(f"stopped early: {stopped}", file=sys.stderr)
-    if stopped == "interrupted":
-        _say_how_to_resume(trainer)
-        return 130
-    return 1 if stopped and "loss is" in stopped else 0
+        print(summary(session.run, evaluation))
+    return _ended(trainer, session, options)
 
 
-def parser() -> argparse.ArgumentParser:
-    """Options made from the fields of TrainerSettings, so that each setting is there under its own name."""
-    made = argparse.ArgumentParser(
-        prog="graphscope train", description="Train a network on a data set, watched.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )  # fmt: skip
-    for field in fields(TrainerSettings):
-        flag, default = f"--{field.name.replace('_', '-')}", None if field.default is MISSING else field.default
-        if isinstance(default, bool):
-            made.add_argument(flag, action=argparse.BooleanOptionalAction, default=default)
-            continue
-        menu = MENUS.get(field.name)
-        words = "; ".join(f"{choice.name}: {choice.description}" for choice in menu) if menu else field.name
-        kind: Any = NUMBERS.get(str(field.type), str)
-        made.add_argument(flag, type=kind, default=default, metavar=field.name.upper(), help=words.replace("%", "%%"))
-    made.add_argument("--run-dir", metavar="DIR", help="where the run is recorded; default a new folder in runs/")
-    made.add_argument("--report", metavar="FILE", help="also write the run as one HTML page")
-    made.add_argument("--every", default="auto", type=_every, help="capture every N-th step, or auto")
-    made.add_argument("--budget", default=0.01, type=float, help="share of step time that watching may take")
-    made.add_argument("--no-watch", action="store_true", help="train without recording anything")
-    made.add_argument("--resume", metavar="DIR", help="go on from a checkpoint, or from the newest in a folder")
-    return made
+def settings_for(options: ShellOptions) -> TrainerSettings:
+    """What was given, over what the checkpoint to resume from was made with, over the defaults.
+
+    Raises: UnknownName or TrainerError for settings or a checkpoint that cannot be used.
+    """
+    if options.resume is None:
+        return TrainerSettings.from_dict(options.settings)
+    folder = Path(options.resume)
+    saved = {name: value for name, value in settings_of(folder).to_dict().items() if name in RESUMED}
+    if saved["model"] not in [choice.name for choice in MODELS] and "model" not in options.settings:
+        raise TrainerError(
+            f"--resume {folder}: it was saved with the network {saved['model']}. Give --model yourself: no code is "
+            "imported because a file says so."
+        )
+    own_folder = folder.parent if folder.name.startswith("step-") else folder
+    return TrainerSettings.from_dict({"checkpoint_dir": str(own_folder), **saved, **options.settings})
 
 
-def _every(text: str) -> str:
-    if text != "auto" and not (text.isdecimal() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f'wanted "auto" or a number of steps from 1 up, found {text!r}')
-    return text
+@contextmanager
+def _session_for(trainer: Trainer, options: ShellOptions) -> Iterator[Session | None]:
+    """The watch of a training; None where it is not to be watched. A resumed training continues its run."""
+    if options.no_watch:
+        yield None
+        return
+    with _same_run(options.run_dir) if options.resume else nullcontext():
+        session = watched(trainer, run_dir=options.run_dir, every=options.every, budget=options.budget)
+    with session:
+        yield session
 
 
-def _train(trainer: Trainer, session: Session | None) -> tuple[str | None, EvaluationResult | None]:
-    """Runs the loop with a bar per epoch -> (why it stopped early, the last evaluation)."""
-    tqdm = _tqdm()
-    interrupted = _Interrupt()
+@contextmanager
+def _same_run(run_dir: str | None) -> Iterator[None]:
+    """Sessions begun in here continue the run in ``run_dir``, if there is one."""
+    header = None
+    if run_dir is not None:
+        try:
+            header = load(run_dir).header
+        except GraphscopeError:
+            header = None  # no run yet, or none that can be read: then this begins one
+    if header is None:
+        yield
+        return
+    before = os.environ.get("GRAPHSCOPE_RUN_ID")
+    os.environ["GRAPHSCOPE_RUN_ID"] = header.run_id
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["GRAPHSCOPE_RUN_ID"]
+        else:
+            os.environ["GRAPHSCOPE_RUN_ID"] = before
+
+
+def _train(trainer: Trainer, session: Session | None) -> EvaluationResult | None:
+    """Runs the loop with its bars -> the last evaluation."""
     evaluation: EvaluationResult | None = None
-    bar: Any = None
-    if session is not None:
-        session.log(epoch=trainer.epoch + 1)
-    with interrupted:
+    progress = Progress(trainer)
+    with _Interrupt(trainer):
         for result in trainer.batches():
             if session is not None:
                 log_result(session, result)
             if isinstance(result, EvaluationResult):
                 evaluation = result
-                bar.close()
-                bar = None
-                print(f"  test loss {result.loss:.4f}, accuracy {_accuracy(result)}")
-            else:
-                if bar is None:
-                    bar = tqdm(total=trainer.steps_per_epoch, desc=_epoch(trainer), unit=" steps", leave=True)
-                _show(bar, result)
-            if interrupted.asked:
-                trainer.stopped = "interrupted"
-                break
-    if bar is not None:
-        bar.close()
-    return trainer.stopped, evaluation
-
-
-def _tqdm() -> Any:
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        raise TrainerError(
-            "graphscope train: the package tqdm is missing. Install the trainer's extras: pip install "
-            "'torch-graphscope[train]'."
-        ) from None
-    return tqdm
-
-
-def _epoch(trainer: Trainer) -> str:
-    return f"epoch {trainer.epoch + 1}/{trainer.settings.epochs}"
-
-
-def _show(bar: Any, result: BatchResult) -> None:
-    rate = result.images / result.seconds if result.seconds > 0 else math.nan
-    accuracy = "" if result.accuracy is None else f", accuracy {100 * result.accuracy:.0f} %"
-    bar.set_postfix_str(f"loss {result.loss:.4f}{accuracy}, {rate:,.0f} images/s", refresh=False)
-    bar.update(1)
-
-
-def _accuracy(evaluation: EvaluationResult | None) -> str:
-    if evaluation is None or evaluation.accuracy is None:
-        return "not measured"
-    return f"{100 * evaluation.accuracy:.2f} %"
+            progress.show(result)
+    progress.close()
+    return evaluation
 
 
 class _Interrupt:
     """The first Ctrl-C lets the batch under way end; the second stops at once."""
 
-    def __init__(self) -> None:
-        self.asked = False
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self._asked = False
         self._before: Any = None
 
-    def __enter__(self) -> _Interrupt:
+    def __enter__(self) -> None:
         try:
             self._before = signal.signal(signal.SIGINT, self._note)
         except ValueError:  # not in the main thread: then Ctrl-C does not come here
             self._before = None
-        return self
 
     def __exit__(self, *error: Any) -> None:
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self._asked:
             raise KeyboardInterrupt
-        self.asked = True
+        self._asked = True
+        self._trainer.interrupt()
         print("\nfinishing this batch; press Ctrl-C again to stop at once", file=sys.stderr)
 
 
-def _say_how_to_resume(trainer: Trainer) -> None:
-    folder = trainer.settings.checkpoint_dir
+def _ended(trainer: Trainer, session: Session | None, options: ShellOptions) -> int:
+    """What comes after a training: its files, or how to go on -> exit status."""
+    status = TRAINED
+    if trainer.stopped:
+        print(f"stopped early: {trainer.stopped}", file=sys.stderr)
+        status = CTRL_C if trainer.stopped == INTERRUPTED else NOT_FINITE if "loss is" in trainer.stopped else TRAINED
+    if session is not None:
+        print(written(session, options.report))
+    if status == CTRL_C:
+        _save_and_say_how_to_resume(trainer, session)
+    elif status == TRAINED:
+        if options.export:
+            path = export(trainer, options.export)
+            print(f"  export  {path}  ({path.stat().st_size / 1e6:.1f} MB): torch.export.load({str(path)!r}).module()")
+        if options.quantize:
+            print(f"\n{compare_quantized(trainer)}")
+    return status
+
+
+def _save_and_say_how_to_resume(trainer: Trainer, session: Session | None) -> None:
+    folder: Path | None = None
+    if trainer.settings.checkpoint_dir is not None:
+        folder = Path(trainer.settings.checkpoint_dir)
+    elif session is not None:
+        folder = session.run_dir / "checkpoints"
     if folder is None:
         print("nothing was saved: give --checkpoint-dir DIR to be able to go on", file=sys.stderr)
         return
-    path = trainer.save(folder)
-    print(f"saved to {path}; go on with the same command and --resume {folder}", file=sys.stderr)
+    try:
+        path = trainer.save(folder)
+    except OSError as error:
+        print(f"nothing was saved: {folder} cannot be written ({error.strerror or error})", file=sys.stderr)
+        return
+    words = ["graphscope", "train", "--resume", str(folder)]
+    words += ["--run-dir", str(session.run_dir)] if session is not None else ["--no-watch"]
+    settings = trainer.settings
+    words += ["--data-dir", settings.data_dir] if settings.data_dir is not None else []
+    words += ["--model", settings.model] if ":" in settings.model else []
+    print(f"saved {path}; go on with\n  {shlex.join(words)}", file=sys.stderr)
 
 
-def summarise(run: Run, evaluation: EvaluationResult | None, run_dir: Path, report_file: str | None) -> None:
-    """What was trained and seen, in a few lines, and how to look at it."""
+def written(session: Session, report_file: str | None) -> str:
+    """Writes the report if one was asked for -> where everything is and how to look at it."""
+    run_dir = session.run_dir
+    if report_file:
+        started = time.perf_counter()
+        path = Path(report(session.run, report_file))
+        size, seconds = path.stat().st_size / 1e6, time.perf_counter() - started
+        line = f"  report  {path}  ({size:.1f} MB, {seconds:.1f} s): open it in any browser"
+    else:
+        line = f"  report  graphscope report {run_dir} -o report.html"
+    return f"\n{line}\n  run     {run_dir}: graphscope show {run_dir}, or in a notebook %graphscope {str(run_dir)!r}"
+
+
+def summary(run: Run, evaluation: EvaluationResult | None) -> str:
+    """What was trained and seen, in a few lines."""
     graph = run.graph
     lines = [""]
     if graph is not None:
@@ -188,25 +211,16 @@ def summarise(run: Run, evaluation: EvaluationResult | None, run_dir: Path, repo
             f"  {graph.modules[0].type}: {len(graph.modules)} modules, {len(graph.nodes)} ops, "
             f"{graph.parameter_count:,} parameters"
         )
-    lines.append(f"  test accuracy {_accuracy(evaluation)}")
+    lines.append(f"  test accuracy {in_percent(evaluation.accuracy if evaluation else None)}")
     lines.append(f"  {overhead_in_words(run)}")
     findings = run.findings
     lines.append(f"  findings: {len(findings) if findings else 'none'}")
     lines += [f"    {f.severity}: {f.title}{f' in {f.fqn}' if f.fqn else ''}" for f in findings]
-    print("\n".join(lines))
-    if report_file:
-        started = time.perf_counter()
-        path = Path(report(run, report_file))
-        size = path.stat().st_size / 1e6
-        print(f"\n  report  {path}  ({size:.1f} MB, {time.perf_counter() - started:.1f} s): open it in any browser")
-    else:
-        print(f"\n  report  graphscope report {run_dir} -o report.html")
-    print(f"  run     {run_dir}: graphscope show {run_dir}, or in a notebook %graphscope {str(run_dir)!r}")
+    return "\n".join(lines)
 
 
 def overhead_in_words(run: Run) -> str:
     """What watching took, of all steps and since the first ones, from the run's own clock."""
-
     records = run.step_records
     captured = sum(record.captured for record in records)
     share = "an unknown share" if run.overhead is None else f"{100 * run.overhead:.1f} %"

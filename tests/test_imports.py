@@ -35,13 +35,14 @@ PYTHON = {
     "session": "schema errors graph messages run capture rules recorder checking graphscope numpy torch",
     "trainer": "errors numpy torch safetensors sklearn pooch requests tqdm",
     "training": "schema errors graph messages run session trainer torch",
-    "training_shell": "schema errors graph messages run session trainer training reports tqdm",
+    "training_options": "trainer",
+    "training_shell": "schema errors graph messages run session trainer training training_options reports",
     "reports": "schema errors graph messages run numpy graphviz",
     "plot": "schema errors graph run numpy matplotlib",
     "jupyter": "schema errors graph messages run capture rules recorder checking session trainer training reports plot"
     " cli graphscope numpy torch IPython ipywidgets anywidget traitlets comm ipykernel",
     "cli": "schema errors graph messages run capture rules recorder checking session trainer training reports plot"
-    " training_shell graphscope numpy torch tqdm",
+    " training_options training_shell graphscope numpy torch tqdm",
     "__init__": "schema errors graph messages run capture rules checking session trainer training reports plot jupyter",
     "__main__": "cli",
 }

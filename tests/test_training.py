@@ -9,7 +9,6 @@ import torch
 
 import graphscope
 from graphscope.errors import TrainerError, UnknownName
-from graphscope.training_shell import main
 
 FAST = {"model": "mlp", "epochs": 1, "batch_size": 128}
 
@@ -108,25 +107,3 @@ def test_what_fails_in_the_thread_is_told(tmp_path):
         training.wait(60)
     assert training.status().state == "failed"
     assert training.status().message
-
-
-def test_the_shell_prints_accuracy_cost_findings_and_where_things_are(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    code = main(["--model", "mlp", "--epochs", "1", "--run-dir", "run"])
-    out = capsys.readouterr().out
-    assert code == 0
-    assert "1,442 training and 355 test images" in out
-    assert "test accuracy " in out
-    assert " % of step time" in out
-    assert "findings: none" in out
-    assert "graphscope show run" in out
-    assert list((tmp_path / "run").glob("*.gscope"))
-
-
-def test_a_loss_that_is_not_finite_stops_with_the_finding(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    code = main(["--model", "mlp", "--optimizer", "sgd", "--lr", "1e6", "--run-dir", "run"])
-    captured = capsys.readouterr()
-    assert code == 1
-    assert "stopped early: loss is" in captured.err
-    assert "error:" in captured.out

@@ -7,6 +7,7 @@ epoch and step alone, so no random state needs to be kept.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -37,7 +38,7 @@ def save(trainer: Trainer, folder: str | os.PathLike[str]) -> Path:
 
     Raises: OSError if it cannot be written (full disk, read-only); nothing half-written is left behind.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save as encoded
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,8 +47,11 @@ def save(trainer: Trainer, folder: str | os.PathLike[str]) -> Path:
     try:
         # Cloned: safetensors refuses tensors that share memory, as tied weights do.
         weights = {key: value.detach().cpu().contiguous().clone() for key, value in trainer.model.state_dict().items()}
-        save_file(weights, work / WEIGHTS)
-        torch.save([optimizer.state_dict() for optimizer in trainer.optimizers], work / OPTIMIZER)
+        # Written by us: on a full disk safetensors and torch.save raise what nobody expects of a file.
+        (work / WEIGHTS).write_bytes(encoded(weights))
+        optimizers = io.BytesIO()
+        torch.save([optimizer.state_dict() for optimizer in trainer.optimizers], optimizers)
+        (work / OPTIMIZER).write_bytes(optimizers.getbuffer())
         (work / STATE).write_text(json.dumps(_state(trainer), indent=1, allow_nan=False), encoding="utf-8")
         if target.exists():
             _remove(target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import io
 import os
 import warnings
 from pathlib import Path
@@ -36,11 +37,12 @@ def export(trainer: Trainer, path: str | os.PathLike[str]) -> Path:
         raise TrainerError(
             f"export: torch.export cannot follow {type(model).__name__} ({type(error).__name__}: {words})."
         ) from error
+    made = io.BytesIO()  # not the file: on a full disk torch's writer raises a RuntimeError without a reason
+    torch.export.save(program, made)
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            torch.export.save(program, file)
+        part.write_bytes(made.getbuffer())
         os.replace(part, path)
     except OSError as error:
         with contextlib.suppress(OSError):

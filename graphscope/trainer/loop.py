@@ -32,7 +32,10 @@ from graphscope.trainer.settings import TrainerSettings
 from graphscope.trainer.step import Precision, StepOutcome, first_batch_in_words, train_step
 from graphscope.trainer.tasks import Classification, Task, task_for
 
-__all__ = ["BatchResult", "EvaluationResult", "Trainer"]
+__all__ = ["INTERRUPTED", "BatchResult", "EvaluationResult", "Trainer"]
+
+INTERRUPTED = "interrupted"
+"""What ``Trainer.stopped`` says after ``interrupt()``."""
 
 
 class Trainer:
@@ -58,13 +61,14 @@ class Trainer:
         data: pairs (inputs, targets); a Dataset is shuffled and batched as the settings say, a DataLoader as it is.
         Raises: GraphscopeError for settings, data or a network that cannot be used.
         """
-        self.settings = settings = (settings or TrainerSettings()).checked().resolved()
+        given = (settings or TrainerSettings()).checked()
+        # What suits a network known by name, and its task, are not for a user's own.
+        settings = (given if model is None else replace(given, model="")).resolved()
+        self.settings = replace(settings, model=given.model)
         self.device = device_for(settings.device)
         self.data, shape, self.classes = batches_for(settings, data, test_data, self.device)
         torch.manual_seed(settings.seed)
         self.model = model_for(settings, model, shape).to(self.device)
-        if model is not None:
-            settings = replace(settings, model="")  # the tasks of networks known by name are not for it
         self.task: Task = task_for(settings) if loss_fn is None else Classification(loss_fn)
         self.loss_fn = self.task.loss_fn.to(self.device)
         self._turns = self.task.turns(self.model, settings)
@@ -83,7 +87,10 @@ class Trainer:
         """Optimizer steps in one epoch; None if only iterating tells."""
         self.total_steps: int | None = settings.steps or (per_epoch and per_epoch * settings.epochs)
         """Optimizer steps in the whole training; None if only iterating tells."""
-        self.learning_rate = LearningRate(self.optimizers, settings.schedule, self.total_steps)
+        if given.schedule == "auto" and (self.total_steps is None or optimizer is not None):
+            # A schedule needs an end, and a user's optimizer may have a scheduler of its own.
+            self.settings = replace(self.settings, schedule="constant")
+        self.learning_rate = LearningRate(self.optimizers, self.settings.schedule, self.total_steps)
         self.step = 0
         """Optimizer steps done."""
         self.epoch = 0
@@ -96,6 +103,7 @@ class Trainer:
         """The lowest test loss so far; infinite before the first evaluation."""
         self.epochs_without_progress = 0
         """Evaluations since then."""
+        self._interrupted = False
 
     def batches(self) -> Iterator[BatchResult | EvaluationResult]:
         """Trains, and yields after each optimizer step and after each epoch's evaluation.
@@ -126,6 +134,9 @@ class Trainer:
                 if not math.isfinite(outcome.loss):
                     self.stopped = f"loss is {outcome.loss} at step {self.step - 1}"
                     return
+                if self._interrupted:
+                    self.stopped = INTERRUPTED
+                    return
                 if self._finished():
                     break
                 start = time.perf_counter()
@@ -139,6 +150,8 @@ class Trainer:
             self._save_checkpoint()
             if evaluation.images:
                 yield evaluation
+            if self._interrupted and not self._finished():
+                self.stopped = INTERRUPTED
 
     def evaluate(self) -> EvaluationResult:
         """Loss, accuracy and per-class recall over the test images; the network is left in the mode it was in."""
@@ -192,6 +205,10 @@ class Trainer:
     def load(self, path: str | os.PathLike[str]) -> None:
         """Goes on from a checkpoint, or from the newest of a folder. Raises: TrainerError if it does not fit."""
         checkpoint.load(self, path)
+
+    def interrupt(self) -> None:
+        """Ends the training after the step or evaluation under way; ``stopped`` then says INTERRUPTED. Any thread."""
+        self._interrupted = True
 
     def _groups(self) -> Iterator[list[Batch]]:
         """This epoch's remaining batches, ``accumulate`` at a time: one group is one optimizer step."""

@@ -57,6 +57,7 @@ OPTIMIZERS: tuple[Choice, ...] = (
 )
 
 SCHEDULES: tuple[Choice, ...] = (
+    Choice("auto", "the one that suits the network"),
     Choice("constant", "the same learning rate throughout"),
     Choice("step", "a tenth after half of the steps, a hundredth after three quarters"),
     Choice("cosine", "down to zero along half a cosine"),
@@ -72,11 +73,11 @@ LOSSES: tuple[Choice, ...] = (
 )
 
 # Learning rates at batch size 64 where only the optimizer is known.
-OPTIMIZER_LR: dict[str, float] = {"sgd": 0.1, "momentum": 0.05, "rmsprop": 0.001, "adam": 0.001, "adamw": 0.001}
+OPTIMIZER_LR: dict[str, float] = {"sgd": 0.1, "momentum": 0.01, "rmsprop": 0.001, "adam": 0.001, "adamw": 0.001}
 
 # What each network is usually trained with; other optimizers take the table above.
 MODEL_OPTIMIZER: dict[str, tuple[str, float]] = {
-    "cnn-bn": ("momentum", 0.005),
+    "cnn-bn": ("momentum", 0.02),
     "cnn": ("momentum", 0.02),
     "mlp": ("adam", 0.001),
     "mlp-logsoftmax": ("adam", 0.001),
@@ -91,6 +92,16 @@ MODEL_OPTIMIZER: dict[str, tuple[str, float]] = {
     "autoencoder": ("adam", 0.001),
     "multitask": ("adam", 0.001),
     "gan": ("adam", 0.0002),
+}
+
+# Networks that a few epochs bring further with a learning rate that rises and falls; the others keep theirs.
+MODEL_SCHEDULE: dict[str, str] = {
+    "cnn-bn": "onecycle",
+    "cnn": "onecycle",
+    "lenet": "onecycle",
+    "resnet9": "onecycle",
+    "resnet18": "onecycle",
+    "vit": "onecycle",
 }
 
 # What a page may set: numbers, and names out of the tables. Never a path, never a Python name to import.
@@ -120,8 +131,8 @@ class TrainerSettings:
     """0 to below 1; for momentum, and the first beta of adam and adamw."""
     weight_decay: float = 0.0
     """0 or more, as the optimizer defines it."""
-    schedule: str = "constant"
-    """A name of SCHEDULES."""
+    schedule: str = "auto"
+    """A name of SCHEDULES; auto: what suits the network, constant where the number of steps is not known."""
     loss: str = "auto"
     """A name of LOSSES."""
     epochs: int = 5
@@ -129,7 +140,7 @@ class TrainerSettings:
     steps: int | None = None
     """Optimizer steps to train for; None: ``epochs`` decides."""
     batch_size: int = 64
-    """Images in one forward."""
+    """Images in one forward of one process."""
     seed: int = 0
     """Start of initialisation, dropout, order and augmentation: the same to the bit on one machine."""
     device: str = "auto"
@@ -190,14 +201,16 @@ class TrainerSettings:
         return self
 
     def resolved(self) -> TrainerSettings:
-        """With optimizer and lr filled in where they were left to the network."""
+        """With optimizer, lr and schedule filled in where they were left to the network."""
         usual, lr = MODEL_OPTIMIZER.get(self.model, ("momentum", OPTIMIZER_LR["momentum"]))
         optimizer = usual if self.optimizer == "auto" else self.optimizer
         if optimizer != usual:
             lr = OPTIMIZER_LR[optimizer]
         if self.model == "lenet" and optimizer == usual:
             lr = lr * self.batch_size / 64
-        return replace(self, optimizer=optimizer, lr=lr if self.lr is None else float(self.lr))
+        schedule = MODEL_SCHEDULE.get(self.model, "constant") if self.schedule == "auto" else self.schedule
+        lr = lr if self.lr is None else float(self.lr)
+        return replace(self, optimizer=optimizer, lr=lr, schedule=schedule)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able values."""

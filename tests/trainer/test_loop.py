@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from graphscope.errors import DataError, TrainerError
 from graphscope.trainer.data.images import ImageSet
 from graphscope.trainer.data.shapes import shapes
-from graphscope.trainer.loop import BatchResult, EvaluationResult, Trainer
+from graphscope.trainer.loop import INTERRUPTED, BatchResult, EvaluationResult, Trainer
 from graphscope.trainer.settings import TrainerSettings
 
 
@@ -278,6 +278,33 @@ def test_a_users_stream_without_length_is_iterated():
     assert [r.images for r in steps] == [4, 4, 2] * 2
     with pytest.raises(TrainerError, match="steps="):
         Trainer(TrainerSettings(schedule="cosine"), data=Stream(), model=nn.Linear(4, 2))
+
+
+def test_a_schedule_of_ours_needs_an_end_and_an_optimizer_of_ours(small):
+    def schedule(**how) -> str:
+        return Trainer(TrainerSettings(batch_size=64), **how).settings.schedule
+
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))
+    assert schedule(data=small) == "onecycle"
+    assert schedule(data=small, model=model) == "constant", "what suits cnn-bn need not suit another network"
+    own = Trainer(TrainerSettings(batch_size=64), data=small)
+    optimizer = torch.optim.SGD(own.model.parameters(), lr=0.1)
+    assert schedule(data=small, optimizer=optimizer) == "constant"
+
+
+def test_an_interrupted_training_ends_after_its_step_and_goes_on_to_the_bit(small, tmp_path):
+    settings = TrainerSettings(model="cnn-bn", epochs=2)
+    whole, first = Trainer(settings, data=small), Trainer(settings, data=small)
+    run(whole)
+    for result in first.batches():
+        if result.step == 2:
+            first.interrupt()
+    assert (first.stopped, first.step) == (INTERRUPTED, 3)
+    second = Trainer(settings, data=small)
+    second.load(first.save(tmp_path))
+    assert second.stopped is None
+    run(second)
+    assert_same(weights(whole), weights(second))
 
 
 def test_data_that_gives_no_batch_is_an_error():

@@ -38,7 +38,7 @@ def test_a_schedule_equals_torchs(name, make):
     assert ours == pytest.approx(torch_lrs(make), abs=1e-9)
 
 
-@pytest.mark.parametrize("name", [name for name, _ in SCHEDULES])
+@pytest.mark.parametrize("name", [name for name, _ in SCHEDULES if name != "auto"])
 @pytest.mark.parametrize("total", [1, 2, 3, 4, 7])
 def test_a_schedule_stays_within_0_and_1_also_for_very_short_trainings(name, total):
     assert all(0 <= schedule_factor(name, step, total) <= 1 for step in range(total + 2))

@@ -14,6 +14,7 @@ from graphscope.trainer.settings import (
     DATASETS,
     LOSSES,
     MODEL_OPTIMIZER,
+    MODEL_SCHEDULE,
     MODELS,
     OPTIMIZER_LR,
     OPTIMIZERS,
@@ -93,6 +94,14 @@ def test_what_is_left_open_is_filled_in_from_network_and_optimizer():
     assert TrainerSettings(model="mlp", optimizer="sgd").resolved().lr == OPTIMIZER_LR["sgd"]
     assert TrainerSettings(model="mlp", lr=0.5).resolved().lr == 0.5
     assert TrainerSettings(model="a.b:c").resolved().optimizer == "momentum"
+
+
+def test_a_schedule_that_is_left_open_suits_the_network():
+    assert TrainerSettings(model="cnn-bn").resolved().schedule == "onecycle"
+    assert TrainerSettings(model="mlp").resolved().schedule == "constant"
+    assert TrainerSettings(model="cnn-bn", schedule="step").resolved().schedule == "step"
+    assert set(MODEL_SCHEDULE) <= set(MODEL_OPTIMIZER)
+    assert set(MODEL_SCHEDULE.values()) < {name for name, _ in SCHEDULES} - {"auto"}
 
 
 def test_lenet_is_trained_as_its_introduction_does_it():
