@@ -73,9 +73,7 @@ def test_models_and_sessions_are_listed_and_a_click_focuses_or_opens(
     assert page.errors == [] and page.external == []
 
 
-def test_a_session_without_a_view_opens_in_a_tab(
-    notebook: Callable[..., Any], screenshot: Callable[..., Path]
-) -> None:
+def test_a_session_without_a_view_opens_in_a_tab(notebook: Callable[..., Any], screenshot: Callable[..., Path]) -> None:
     nb = notebook(
         MODEL + "\nimport graphscope, threading\nsession = graphscope.watch(model, optimizer, every=2)",
         "for step in range(30):\n    optimizer.zero_grad()\n"

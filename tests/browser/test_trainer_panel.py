@@ -15,7 +15,7 @@ CELL = """
 import torch
 torch.set_num_threads(1)
 import graphscope
-training = graphscope.train(data="digits", model="lenet", schedule="constant", epochs=40, start=False, run_dir="trained")
+training = graphscope.train("digits", "lenet", schedule="constant", epochs=40, start=False, run_dir="trained")
 training
 """
 
