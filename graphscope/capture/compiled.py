@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterator
+from inspect import getattr_static
 from typing import Any
 
 from torch import nn
@@ -42,8 +43,9 @@ def compiled_functions(module: nn.Module) -> Iterator[tuple[str, Any]]:
 def calls_compiled_globals(root: nn.Module) -> bool:
     """Whether a forward names a global function that torch.compile made: that call cannot be stepped around."""
     for _, module, _ in walk_modules(root):
-        code = getattr(type(module).forward, "__code__", None)
-        names = getattr(type(module).forward, "__globals__", {})
-        if code is not None and any(hasattr(names.get(name), MARK) for name in code.co_names):
+        forward = getattr_static(type(module), "forward", None)  # a scripted module's runs code when it is looked up
+        if isinstance(forward, types.FunctionType) and any(
+            hasattr(forward.__globals__.get(name), MARK) for name in forward.__code__.co_names
+        ):
             return True
     return False

@@ -24,7 +24,7 @@ from torch.overrides import _get_current_function_mode
 
 from graphscope.capture.gradients import GradientHook, hook_gradient, in_backward
 from graphscope.capture.guard import Guard
-from graphscope.capture.hidden import COMPILED, OtherThreads, why_hidden
+from graphscope.capture.hidden import COMPILED, OtherThreads, type_name, why_hidden
 from graphscope.capture.modules import ModuleTree
 from graphscope.capture.ops import OpRecorder
 from graphscope.capture.origins import TRANSFORMED
@@ -96,6 +96,7 @@ class ForwardCapture:
         self.self_seconds = 0.0
         self._taps = Taps(root, self._around)
         self._elsewhere = OtherThreads(busy)
+        self.ops.origins.drain = lambda: self._elsewhere.drain(self.ops)
         self._raised: tuple[BaseException, str] | None = None
         self._call_counts: dict[str, int] = {}
         self._seen: dict[int, _Seen] = {}
@@ -249,7 +250,7 @@ class ForwardCapture:
             if self.values.get(t) is None and id(t) not in tree.parameters and id(t) not in tree.buffers
         ]  # fmt: skip
         if unknown and not wrapped and not any(row.scope == call for row in ops.rows[opened.rows :]):
-            kind = type(getattr(opened.module, "_orig_mod", opened.module)).__name__
+            kind = type_name(opened.module)
             ops.opaque_row(kind, call, opened.hidden or UNSEEN.format(kind), tensors_in((args, kwargs)), unknown)
         return [] if wrapped else [self.values.read(t) for t in tensors]
 

@@ -33,6 +33,12 @@ def why_hidden(tap: Tap, module: nn.Module) -> str:
     return "" if learns else FUSED
 
 
+def type_name(module: Any) -> str:
+    """Class of a module, also of one that was compiled, scripted or traced."""
+    module = getattr(module, "_orig_mod", module)
+    return str(getattr(module, "original_name", "")) or type(module).__name__
+
+
 class OtherThreads:
     """Calls that the forward made in threads of its own, until its own thread goes on."""
 
@@ -66,6 +72,6 @@ class OtherThreads:
             nth = sum(call.fqn == tap.fqn for call in ops.calls)
             ops.calls.append(CallRow(tap.fqn, nth, ops.stack[-1], OTHER_THREAD))
             row = ops.opaque_row(
-                type(module).__name__, number, OTHER_THREAD, tensors_in((args, kwargs)), tensors_in(output)
+                type_name(module), number, OTHER_THREAD, tensors_in((args, kwargs)), tensors_in(output)
             )
             ops.calls[number].outputs = row.outputs

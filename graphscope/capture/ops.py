@@ -141,7 +141,9 @@ class OpRecorder(TorchFunctionMode):
             for output in outputs:
                 if any(output is r for r in read):
                     region.row.inplace = True
-                    region.row.outputs += self.values.written(output)
+                    written = self.values.written(output)
+                    region.row.outputs += written
+                    region.made.append((weakref.ref(output), written[0]))
                 else:
                     if output._is_view():
                         self.values.share(output, read)

@@ -7,6 +7,7 @@ still has to show its result.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,8 @@ class Origins:
         self.made: dict[int, tuple[str, int]] = {}
         """Sequence number of a grad_fn -> (its name, the value it made). Numbers: a node would keep tensors alive."""
         self.started = torch.autograd._get_sequence_nr()  # type: ignore[attr-defined]
+        self.drain: Callable[[], None] = lambda: None
+        """Draws what other threads did meanwhile."""
         self._open: Region | None = None
         self._done: list[Region] = []
 
@@ -103,6 +106,10 @@ class Origins:
 
     def value(self, tensor: Tensor) -> int | None:
         """The value of a tensor that was not seen before; None if it comes from outside this forward."""
+        self.drain()
+        known = self.ops.values.get(tensor)
+        if known is not None:
+            return known
         region = self._done[-1] if self._done else None
         grad_fn = tensor.grad_fn
         if grad_fn is None:
@@ -113,6 +120,8 @@ class Origins:
         for region in reversed(self._done):
             if region.transform and region.first <= number <= region.last + 2:
                 return self._result(region, tensor)
+            if region.function is not None and isinstance(grad_fn, region.function._backward_cls):
+                return self._result(region, tensor)  # made from what left torch inside (numpy, another library)
         return self._hidden(tensor, grad_fn, number)
 
     def _result(self, region: Region, tensor: Tensor) -> int:

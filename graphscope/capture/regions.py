@@ -64,16 +64,13 @@ class Region:
         self.frame: FrameType | None = frame
         self.row = row
         self.transform = frame.f_code is not _APPLY
+        self.function: Any = None if self.transform else frame.f_locals["cls"]
+        """The autograd.Function class, or None."""
         self.first = torch.autograd._get_sequence_nr()  # type: ignore[attr-defined]
         self.last = self.first
         self.names: list[str] = []
         self.made: list[tuple[weakref.ref[Tensor], int]] = []
         """Tensors made inside and their values."""
-
-    @property
-    def function(self) -> Any:
-        """The autograd.Function class, or None."""
-        return None if self.transform or self.frame is None else self.frame.f_locals["cls"]
 
     def note(self, op: str) -> None:
         """One more op ran inside."""

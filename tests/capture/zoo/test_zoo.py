@@ -15,7 +15,7 @@ from graphscope.capture.trace import trace
 from graphscope.capture.values import tensors_in
 from graphscope.graph import Graph
 from graphscope.session import watch
-from tests.capture.zoo import attention, convolutional, recurrent
+from tests.capture.zoo import attention, control, convolutional, recurrent, special, tensors
 from tests.capture.zoo.drawing import held
 
 
@@ -51,6 +51,29 @@ CASES = {
     "encoder": Case(attention.Encoder, lambda: (torch.randn(2, 5, 8),)),
     "decoder": Case(attention.Decoder, lambda: (torch.randn(5, 2, 8), torch.randn(4, 2, 8))),
     "GPT": Case(attention.Gpt, lambda: (tokens(2, 5),)),
+    "mixture of experts": Case(control.MixtureOfExperts, lambda: (torch.tensor([[1.0, 2, 3, 4], [-1, 2, 3, 4]]),)),
+    "if and while": Case(control.IfWhile, lambda: (torch.ones(2, 2),)),
+    "tied weights": Case(control.Tied, lambda: (tokens(2, 5),)),
+    "dataclass, namedtuple, dict": Case(
+        control.Containers, lambda: ({"x": torch.randn(2, 3), "weight": torch.randn(2, 3)},)
+    ),
+    "nested containers": Case(control.Nested, lambda: (torch.randn(2, 3),)),
+    "in place": Case(tensors.InPlace, lambda: (torch.randn(2, 4),)),
+    "slice assignment": Case(tensors.Slices, lambda: (torch.randn(2, 4),)),
+    "views": Case(tensors.Views, lambda: (torch.randn(2, 4),)),
+    "out=": Case(tensors.Out, lambda: (torch.randn(3, 4),)),
+    "indexing": Case(
+        tensors.Indexing, lambda: (torch.randn(2, 4), torch.rand(3, 4) > 0.5, torch.zeros(3, 2, dtype=torch.long))
+    ),
+    "autograd functions": Case(special.Functions, lambda: (torch.randn(2, 4),)),
+    "custom operators": Case(special.Library, lambda: (torch.randn(2, 4),)),
+    "checkpoint": Case(special.Checkpointed, lambda: (torch.randn(2, 4),)),
+    "checkpoint, reentrant": Case(
+        lambda: special.Checkpointed(reentrant=True), lambda: (torch.randn(2, 4, requires_grad=True),)
+    ),
+    "torch.func": Case(special.Transformed, lambda: (torch.randn(2, 4),)),
+    "scripted and traced": Case(special.Scripted, lambda: (torch.randn(2, 4),)),
+    "threads": Case(special.Parallel, lambda: (torch.randn(2, 4),)),
 }
 
 
