@@ -5,7 +5,7 @@ import { count, fixed, percent, scientific, shape, value } from "../base/format"
 import { Shape } from "../base/icons";
 import { ramp } from "../base/theme";
 import type { Call, Graph, Module } from "../run/graph";
-import { SCALES, paramsBelow } from "../run/queries";
+import { SCALES, paramsBelow, hasMatrix } from "../run/queries";
 import type { TensorSummary } from "../run/statistics";
 import type { Role } from "../schema";
 import { useStore } from "../views/state";
@@ -155,23 +155,25 @@ export function UpdateRatio({ graph, module, width }: { graph: Graph; module: Mo
   const [low, high] = [SCALES.update.bounds[2]!, SCALES.update.bounds[3]!];
   const y = linear(Math.min(low - 0.6, ...known), Math.max(high + 0.6, ...known), height - 2, 2);
   const x = linear(series.steps[0]!, series.steps.at(-1)!, 0, inner);
-  const state = now === null ? "" : now < low ? "small" : now > high ? "large" : "healthy";
+  // The band is one of weight matrices: gains and biases alone (BatchNorm) are shown without a verdict.
+  const banded = hasMatrix(graph, module);
+  const state = now === null || !banded ? "" : now < low ? ", small" : now > high ? ", large" : ", healthy";
   return (
     <section class="gs-section">
       <div class="gs-head">
         <h3>Update : weight</h3><span class="gs-space" />
-        {now !== null && <span class="gs-label"><b>{now === Number.NEGATIVE_INFINITY ? "no change" : fixed(now, 1)}</b> {now === Number.NEGATIVE_INFINITY ? "" : `log₁₀, ${state}`}</span>}
+        {now !== null && <span class="gs-label"><b>{now === Number.NEGATIVE_INFINITY ? "no change" : fixed(now, 1)}</b> {now === Number.NEGATIVE_INFINITY ? "" : `log₁₀${state}`}</span>}
       </div>
       {series.steps.length > 1 && (
         <>
           <svg width={width} height={height} role="img" aria-label="Update to weight ratio over recorded steps">
-            <rect x={left} y={y(high)} width={inner} height={Math.max(0, y(low) - y(high))} fill="var(--gs-hover)" />
+            {banded && <rect x={left} y={y(high)} width={inner} height={Math.max(0, y(low) - y(high))} fill="var(--gs-hover)" />}
             {[low, high].map((bound) => <text key={bound} class="gs-weak" x={left - 4} y={y(bound) + 4} text-anchor="end">{fixed(bound, 1)}</text>)}
             <g transform={`translate(${left} 0)`}>
               <path d={path({ steps: series.steps, values: series.values.map((v) => (v !== null && Number.isFinite(v) ? v : null)) }, x, y)} fill="none" stroke="var(--gs-update)" stroke-width="1.5" stroke-linejoin="round" />
               {now !== null && Number.isFinite(now) && <circle cx={x(shown.value)} cy={y(now)} r="3" fill="var(--gs-update)" />}
             </g>
-            <text class="gs-weak" x={left + inner + 6} y={(y(low) + y(high)) / 2 + 4}>healthy</text>
+            {banded && <text class="gs-weak" x={left + inner + 6} y={(y(low) + y(high)) / 2 + 4}>healthy</text>}
           </svg>
           <StepLabels left={left} inner={inner} first={series.steps[0]!} last={series.steps.at(-1)!} />
         </>

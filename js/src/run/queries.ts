@@ -87,6 +87,24 @@ export function paramsBelow(graph: Graph, module: Module): string[] {
   return names;
 }
 
+const matrices = new WeakMap<Module, boolean>();
+
+/** Whether the healthy band is meant for a module: it is one of weight matrices; gains and biases move at their own pace. */
+export function hasMatrix(graph: Graph, module: Module): boolean {
+  let found = matrices.get(module);
+  if (found === undefined) {
+    const todo = [module];
+    found = false;
+    while (todo.length && !found) {
+      const next = todo.pop()!;
+      found = next.params.some((param) => param.shape.length > 1);
+      for (const child of next.children) todo.push(graph.modules[child]!);
+    }
+    matrices.set(module, found);
+  }
+  return found;
+}
+
 export function stopOf(value: number, bounds: readonly number[]): Stop {
   return (bounds.filter((bound) => value > bound).length - 3) as Stop;
 }
@@ -97,7 +115,9 @@ export function metric(run: Run, graph: Graph, kind: ColorBy, call: Call, step: 
   const scale = SCALES[kind];
   const value = valueOf(run, graph, kind, call, step);
   if (value === null) return NOTHING;
-  return { value, text: value === Number.NEGATIVE_INFINITY ? "0" : scale.text(value), stop: stopOf(value, scale.bounds) };
+  const module = graph.modules[call.module];
+  const judged = kind !== "update" || (module !== undefined && hasMatrix(graph, module));
+  return { value, text: value === Number.NEGATIVE_INFINITY ? "0" : scale.text(value), stop: judged ? stopOf(value, scale.bounds) : null };
 }
 
 function valueOf(run: Run, graph: Graph, kind: Exclude<ColorBy, "none">, call: Call, step: number): number | null {
