@@ -19,7 +19,7 @@ from graphscope.errors import CommandRefused, GraphscopeError, did_you_mean
 from graphscope.graph import module_tree
 from graphscope.jupyter.commands import command_of
 from graphscope.jupyter.comms import free_comm
-from graphscope.jupyter.link import Link
+from graphscope.jupyter.link import AWAY_SECONDS, Link
 from graphscope.jupyter.namespace import live_sessions, mode_of, models_in, parameter_count, session_of
 from graphscope.jupyter.publisher import PUBLISHER, SEND_LOCK
 from graphscope.jupyter.replies import framed
@@ -72,9 +72,13 @@ class SidebarPeer:
         self._glance: Link | None = None
         self._sent: list[SessionStatus] | None = None
         self._next = 0.0
+        self._heard = time.monotonic()
+        self._served_aside = False
 
     def handle(self, content: object) -> None:
         """Serves one message of the page."""
+        self._heard = time.monotonic()
+        self._served_aside = self._served_aside or threading.current_thread() is not threading.main_thread()
         try:
             command = command_of(content)
             if isinstance(command, Ping):
@@ -107,6 +111,11 @@ class SidebarPeer:
 
     def flush(self, now: float) -> bool:
         """Sends the list when a session began, ended or moved on."""
+        if self._served_aside and now - self._heard > AWAY_SECONDS:
+            # A page that was reloaded or shut leaves its comm behind; one that is only hidden opens another.
+            self.close()
+            self._comm.close()
+            return False
         if now < self._next or self._sent is None:
             return False
         self._next = now + PUSH_SECONDS

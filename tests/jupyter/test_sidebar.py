@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,6 +25,10 @@ class FakeComm:
         self.page = Page()
         self.on_message: Any = None
         self.on_closed: Any = None
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
 
     def send(self, data: dict[str, Any], buffers: list[bytes]) -> None:
         self.page.send(data, buffers)
@@ -144,6 +150,22 @@ def test_choosing_another_session_ends_the_first_glance(comm: FakeComm, sessions
     assert first.subscribers == [] and len(second.subscribers) == 1
     peer.close()
     assert second.subscribers == []
+
+
+def test_a_sidebar_that_nobody_looks_at_any_more_is_let_go(
+    comm: FakeComm, sessions: list[Any], session: FakeSession, turned: Hand
+) -> None:
+    peer = SidebarPeer(comm, {})
+    turned.add(peer)
+    sessions.append(watching(session, None))
+    subshell = threading.Thread(target=peer.handle, args=({"kind": "list"},))
+    subshell.start()
+    subshell.join()
+    turned.now = time.monotonic()
+    turned.turn(100)
+    assert not comm.closed
+    turned.turn(100)
+    assert comm.closed and turned._peers == []
 
 
 def test_ping_is_answered(comm: FakeComm) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 from pathlib import Path
 from typing import Any
@@ -91,3 +92,16 @@ def test_nothing_of_jupyter_is_imported_by_the_door_alone() -> None:
     code = "import sys, graphscope.jupyter.display as d; print(d.in_kernel(), 'ipywidgets' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert result.stdout.split() == ["False", "False"]
+
+
+def test_nbconvert_without_widget_state_shows_the_drawing(session: FakeSession) -> None:
+    """What docs, GitHub and nbviewer do: no kernel, no widget manager, no request."""
+    import nbformat
+    from nbconvert import HTMLExporter
+
+    data, metadata = View(session)._repr_mimebundle_()  # type: ignore[arg-type]
+    output = nbformat.v4.new_output("execute_result", data=data, metadata=metadata, execution_count=1)
+    cell = nbformat.v4.new_code_cell("session", outputs=[output], execution_count=1)
+    html, _ = HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
+    assert base64.b64encode(data["image/svg+xml"].encode()).decode() in html.replace("\n", "")
+    assert 'type="application/vnd.jupyter.widget-view+json"' not in html
