@@ -93,6 +93,7 @@ class ForwardCapture:
         self.outputs: list[int] = []
         self.error: str | None = None
         self.error_fqn: str | None = None
+        self.last_gradient: Address | None = None
         self.self_seconds = 0.0
         self._taps = Taps(root, self._around)
         self._elsewhere = OtherThreads(busy)
@@ -279,6 +280,7 @@ class ForwardCapture:
 
     def _measure_gradient(self, addresses: list[Address], gradient: Tensor) -> None:
         row = measure(gradient)
+        self.last_gradient = addresses[0]
         for address in addresses:
             self.rows[address, "gradient"] = row
 

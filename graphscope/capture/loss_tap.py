@@ -28,6 +28,9 @@ class CapturedPass(Protocol):
     capture: Any
     chain: Any
     line: Any
+    backward: str
+
+    def backward_done(self) -> None: ...
 
 
 class LossTap:
@@ -103,6 +106,11 @@ class LossTap:
     def _take(self, state: _Once) -> None:
         self.fired = True
         state.look()
+        if state.one is not None:
+            one = state.one
+            one.backward = "running"
+            # Called by autograd when this backward is complete: it never is if something in it raises.
+            torch.autograd.Variable._execution_engine.queue_callback(one.backward_done)
         roots = backward_roots()
         loss = loss_of(roots)
         if loss is not None:

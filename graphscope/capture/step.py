@@ -128,10 +128,26 @@ class Pass:
         self.grad_enabled = grad_enabled
         self.chain: list[LossOp] = []
         self.line: tuple[str, int] | None = None
+        self.backward = ""
+        """``running`` from when it reached the root's output until autograd said that it was complete."""
+
+    def backward_done(self) -> None:
+        """Called by autograd."""
+        self.backward = "done"
+
+    def _error(self) -> tuple[str | None, str | None]:
+        """What ended the pass and in which module it was."""
+        capture = self.capture
+        if capture.error is None and self.backward == "running":
+            where = f"; the last gradient seen was that of {capture.last_gradient[0]}" if capture.last_gradient else ""
+            fqn = capture.last_gradient[0] if capture.last_gradient else None
+            return f"backward ended early: something in it raised{where}", fqn
+        return capture.error, capture.error_fqn
 
     def records(self, known_graphs: set[str], numbers: Callable[[Address], int]) -> list[Any]:
         """[GraphRecord if new], PassRecord, layer statistics."""
         graph = self.capture.graph(loss_nodes(self.capture, self.chain, self.line))
+        error, error_fqn = self._error()
         records: list[GraphRecord | Any] = []
         if graph.graph_id not in known_graphs:
             known_graphs.add(graph.graph_id)
@@ -144,8 +160,8 @@ class Pass:
                 training=self.training,
                 grad_enabled=self.grad_enabled,
                 input_shapes=[list(value.shape) for value in self.capture.inputs],
-                error=self.capture.error,
-                error_fqn=self.capture.error_fqn,
+                error=error,
+                error_fqn=error_fqn,
             )
         )
         records += [pending() for pending in self.capture.pending]

@@ -42,6 +42,11 @@ COMPILED_GLOBAL = (
     "since looking would change what is compiled. Loss, parameters, gradients and updates are recorded. "
     "Make the function an attribute of its module, or compile a module, to see everything around it."
 )
+NO_FORWARD = (
+    "The optimizer stepped without a forward of {0}: the model is called through another method than forward, or only "
+    "its parts are. Calls of {0}(...) are what is watched, so there is no graph and no activation; watch the module "
+    "that is called, or call the method from forward. Parameters, their gradients and updates are recorded."
+)
 Sink = Callable[[Sequence[Any]], None]
 
 
@@ -75,6 +80,8 @@ class Watcher:
         self._parameters: ParameterCapture | None = None
         self._names: dict[str, nn.Parameter] = {}
         self._grad_passes = 0
+        self._called = False
+        """Whether a forward with gradients was ever seen, or its absence told."""
         self._inside = threading.local()
         self._self_seconds = 0.0
         self._started = self._last_step = time.perf_counter()
@@ -168,6 +175,7 @@ class Watcher:
             if self._tap.fired and self._primary is None and not self._has_optimizer():
                 self._end_step(None)  # a loop that updates by hand: its next training forward begins a new step
             self._grad_passes += 1
+            self._called = True
         if not (self._capturing and self.observes_ops and torch.is_grad_enabled()):
             return None
         if tree_signature(root) != self.tree.signature:
@@ -283,6 +291,9 @@ class Watcher:
             if (norm := _gradient_norm(records)) is not None:
                 scalars["grad_norm"] = norm
         passes, stale = self._grad_passes, self._stale.verdict()
+        if not self._called and root is not None:
+            self._called = True
+            records.append(Note(severity="warning", text=NO_FORWARD.format(type(root).__name__), step=self.step))
         if root is not None:
             self._stale.remember(root)
         self._self_seconds += self._tap.take_seconds() + (time.perf_counter() - now)
