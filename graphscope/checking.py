@@ -28,7 +28,7 @@ def check(model: nn.Module, *args: Any, loss_fn: Any = None, target: Any = None)
     run = Run()
     run.add(RunHeader(run_id="check", name="check", model=type(model).__name__, created=""))
     run.add(graph.to_record())
-    stats = stats_record(0, 0, capture.rows, numbers)
+    stats = stats_record(0, 0, capture.activations.rows, numbers)
     addresses = numbers.news()
     if addresses is not None:
         run.add(addresses)

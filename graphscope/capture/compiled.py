@@ -18,6 +18,12 @@ from graphscope.capture.modules import walk_modules
 MARK = "_torchdynamo_orig_callable"
 """Attribute that ``torch.compile`` leaves on every callable it made."""
 
+COMPILED_GLOBAL = (
+    "A forward of this model calls a global function made by torch.compile: ops and activations are not observed, "
+    "since looking would change what is compiled. Loss, parameters, gradients and updates are recorded. "
+    "Make the function an attribute of its module, or compile a module, to see everything around it."
+)
+
 
 def is_ours(call: Any) -> bool:
     """Whether a ``_compiled_call_impl`` is a wrapper of GraphScope: another watch of the same module, or a tap."""

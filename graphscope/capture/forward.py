@@ -12,17 +12,16 @@ import inspect
 import sys
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import _get_current_function_mode
 
-from graphscope.capture.gradients import GradientHook, hook_gradient, in_backward
+from graphscope.capture.activations import Activations
+from graphscope.capture.gradients import in_backward
 from graphscope.capture.guard import Guard
 from graphscope.capture.hidden import COMPILED, OtherThreads, type_name, why_hidden
 from graphscope.capture.modules import ModuleTree
@@ -31,30 +30,16 @@ from graphscope.capture.origins import TRANSFORMED
 from graphscope.capture.plan import Selection
 from graphscope.capture.probes import Pending, probe_of
 from graphscope.capture.rows import CallRow
-from graphscope.capture.summary import Row, measure
 from graphscope.capture.taps import Tap, Taps
 from graphscope.capture.values import ValueTable, tensors_in
 from graphscope.graph import Graph, OpNode, Value
 
 UNSEEN = "{} ran code that PyTorch does not show to Python (scripted, or another library)"
-Address = tuple[str, int, int]
-Key = tuple[Address, str]
-"""What a row of statistics belongs to: address and role."""
 
 
 def error_text(error: BaseException) -> str:
     """Type and text of the user's exception in one line of bounded length."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-
-
-@dataclass(slots=True)
-class _Seen:
-    """A tensor whose statistics were taken: a container returns the same one as its last child."""
-
-    tensor: weakref.ref[Tensor]
-    version: int
-    row: Row | None
-    addresses: list[Address]
 
 
 class _Opened:
@@ -87,21 +72,18 @@ class ForwardCapture:
         self.guard = guard
         self.values = ValueTable(tree.parameters, tree.buffers)
         self.ops = OpRecorder(self.values, guard)
-        self.rows: dict[Key, Row] = {}
+        self.activations = Activations(selection, guard)
         self.pending: list[Pending] = []
         self.inputs: list[Value] = []
         self.outputs: list[int] = []
         self.error: str | None = None
         self.error_fqn: str | None = None
-        self.last_gradient: Address | None = None
         self.self_seconds = 0.0
         self._taps = Taps(root, self._around)
         self._elsewhere = OtherThreads(busy)
         self.ops.origins.drain = lambda: self._elsewhere.drain(self.ops)
         self._raised: tuple[BaseException, str] | None = None
         self._call_counts: dict[str, int] = {}
-        self._seen: dict[int, _Seen] = {}
-        self._hooks: list[GradientHook] = []
         self._collects = False
         self._depth = 0
 
@@ -234,7 +216,7 @@ class ForwardCapture:
             self.outputs = list(values)
         if self.selection.wants(fqn):
             for i, tensor in enumerate(tensors):
-                self._take(tensor, (fqn, call.call, i))
+                self.activations.take(tensor, (fqn, call.call, i))
             if opened.probe is not None and self.selection.layers:
                 pending = opened.probe.after(self.step, fqn, call.call, module, args, output, opened.state)
                 if pending is not None:
@@ -255,35 +237,6 @@ class ForwardCapture:
             ops.opaque_row(kind, call, opened.hidden or UNSEEN.format(kind), tensors_in((args, kwargs)), unknown)
         return [] if wrapped else [self.values.read(t) for t in tensors]
 
-    def _take(self, tensor: Tensor, address: Address) -> None:
-        seen = self._seen.get(id(tensor))
-        version = tensor._version if not tensor.is_inference() else 0
-        if seen is not None and seen.tensor() is tensor and seen.version == version:
-            seen.addresses.append(address)
-            if seen.row is not None:
-                self.rows[address, "activation"] = seen.row
-            return
-        row = None
-        if self.selection.activations:
-            row = self.rows[address, "activation"] = measure(tensor)
-        addresses = [address]
-        self._seen[id(tensor)] = _Seen(weakref.ref(tensor), version, row, addresses)
-        if self.selection.gradients:
-            hooked = hook_gradient(tensor, self._take_gradient, addresses)
-            if hooked is not None:
-                self._hooks.append(hooked[0])
-
-    def _take_gradient(self, addresses: list[Address], gradient: Tensor) -> None:
-        started = time.perf_counter()
-        self.guard.run(self._measure_gradient, addresses, gradient)
-        self.self_seconds += time.perf_counter() - started
-
-    def _measure_gradient(self, addresses: list[Address], gradient: Tensor) -> None:
-        row = measure(gradient)
-        self.last_gradient = addresses[0]
-        for address in addresses:
-            self.rows[address, "gradient"] = row
-
     def graph(self, loss_nodes: tuple[OpNode, ...] = ()) -> Graph:
         """What ran, as a Graph; with the ops between the output and the loss where backward showed them."""
         values = self.values.values
@@ -299,13 +252,10 @@ class ForwardCapture:
 
     def take_seconds(self) -> float:
         """Time spent in our code on the training thread since the last call."""
-        seconds = self.self_seconds + self.ops.self_seconds
-        self.self_seconds = self.ops.self_seconds = 0.0
+        seconds = self.self_seconds + self.ops.self_seconds + self.activations.self_seconds
+        self.self_seconds = self.ops.self_seconds = self.activations.self_seconds = 0.0
         return seconds
 
     def finish(self) -> None:
         """Lets go of the backward: hooks that still hang on the user's tensors do nothing from now on."""
-        for hook in self._hooks:
-            hook.release()
-        self._hooks.clear()
-        self._seen.clear()
+        self.activations.finish()

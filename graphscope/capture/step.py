@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
-from graphscope.capture.forward import Address, ForwardCapture, Key
+from graphscope.capture.activations import Address, Key
+from graphscope.capture.forward import ForwardCapture
 from graphscope.capture.loss_ops import LossOp
 from graphscope.capture.plan import Selection
-from graphscope.capture.summary import FIELDS, Row, change_base, collect, measure, measure_change
+from graphscope.capture.summary import FIELDS, Row, change_base, collect, measure_all, measure_change
 from graphscope.graph import OpNode, Value
 from graphscope.schema import ROLES, AddressTable, GraphRecord, PassRecord, StepStats
 
@@ -47,17 +48,19 @@ class ParameterCapture:
     def before(self, parameters: Mapping[str, nn.Parameter]) -> None:
         """At the optimizer's step pre-hook: gradients are accumulated, unscaled and clipped by now."""
         roles = self.selection.roles
+        wanted: dict[Key, Tensor] = {}
         for name, parameter in parameters.items():
             if not self.selection.wants(name):
                 continue
             address = (name, 0, 0)
             if "parameter" in roles:
-                self.rows[address, "parameter"] = measure(parameter)
+                wanted[address, "parameter"] = parameter
             if "parameter_gradient" in roles and parameter.grad is not None:
-                self.rows[address, "parameter_gradient"] = measure(parameter.grad)
+                wanted[address, "parameter_gradient"] = parameter.grad
             plain = parameter.is_floating_point() and type(parameter) is nn.Parameter and parameter.numel() > 0
             if "update" in roles and plain and parameter.device.type != "meta":
                 self._bases[name] = change_base(parameter)
+        self.rows.update(zip(wanted, measure_all(wanted.values()), strict=True))
 
     def after(self, parameters: Mapping[str, nn.Parameter]) -> None:
         """At the step post-hook: what changed."""
@@ -139,8 +142,8 @@ class Pass:
         """What ended the pass and in which module it was."""
         capture = self.capture
         if capture.error is None and self.backward == "running":
-            where = f"; the last gradient seen was that of {capture.last_gradient[0]}" if capture.last_gradient else ""
-            fqn = capture.last_gradient[0] if capture.last_gradient else None
+            last = capture.activations.last_gradient
+            fqn, where = (last[0], f"; the last gradient seen was that of {last[0]}") if last else (None, "")
             return f"backward ended early: something in it raised{where}", fqn
         return capture.error, capture.error_fqn
 
@@ -167,3 +170,11 @@ class Pass:
         records += [pending() for pending in self.capture.pending]
         self.capture.finish()
         return records
+
+
+def gradient_norm(records: Sequence[Any]) -> float | None:
+    """L2 norm over all parameter gradients of the step, as the optimizer saw them."""
+    role = ROLES.index("parameter_gradient")
+    norms = [r.l2[r.role == role] for r in records if isinstance(r, StepStats)]
+    squares = sum(float((n**2).sum()) for n in norms)
+    return squares**0.5 if any(len(n) for n in norms) else None

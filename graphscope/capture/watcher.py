@@ -8,7 +8,6 @@ Steps are counted by the optimizer hooks that torch keeps for all optimizers.
 
 from __future__ import annotations
 
-import gc
 import sys
 import threading
 import time
@@ -24,24 +23,20 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
-from graphscope.capture.compiled import calls_compiled_globals
+from graphscope.capture.compiled import COMPILED_GLOBAL, calls_compiled_globals
 from graphscope.capture.forward import ForwardCapture, error_text
 from graphscope.capture.gradients import in_backward
 from graphscope.capture.guard import Guard
 from graphscope.capture.loss_tap import LossTap
-from graphscope.capture.modules import ModuleTree, read_modules, trainable_parameters, tree_signature, walk_modules
+from graphscope.capture.modules import ModuleTree, read_modules, tree_signature, walk_modules
+from graphscope.capture.optimizers import Optimizers, learning_rate
 from graphscope.capture.pass_log import PassLog
 from graphscope.capture.plan import Schedule, Selection
 from graphscope.capture.probes import is_mode_dependent
 from graphscope.capture.stale import StaleGradients
-from graphscope.capture.step import AddressNumbers, ParameterCapture, Pass, stats_record
-from graphscope.schema import ROLES, Note, PassRecord, StepRecord, StepStats
+from graphscope.capture.step import AddressNumbers, ParameterCapture, Pass, gradient_norm, stats_record
+from graphscope.schema import Note, PassRecord, StepRecord
 
-COMPILED_GLOBAL = (
-    "A forward of this model calls a global function made by torch.compile: ops and activations are not observed, "
-    "since looking would change what is compiled. Loss, parameters, gradients and updates are recorded. "
-    "Make the function an attribute of its module, or compile a module, to see everything around it."
-)
 NO_FORWARD = (
     "The optimizer stepped without a forward of {0}: the model is called through another method than forward, or only "
     "its parts are. Calls of {0}(...) are what is watched, so there is no graph and no activation; watch the module "
@@ -68,8 +63,7 @@ class Watcher:
         self.captured_steps = 0
         self.tree: ModuleTree = read_modules(root)
         self.observes_ops = not calls_compiled_globals(root)
-        self._primary = weakref.ref(_unwrapped(optimizer)) if optimizer is not None else None
-        self._optimizer_exists: bool | None = None
+        self._optimizers = Optimizers(self.root, optimizer)
         self._numbers = AddressNumbers()
         self._known_graphs: set[str] = set()
         self._log = PassLog()
@@ -172,7 +166,7 @@ class Watcher:
 
     def _begin_pass(self, root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ForwardCapture | None:
         if torch.is_grad_enabled():
-            if self._tap.fired and self._primary is None and not self._has_optimizer():
+            if self._tap.fired and not self._optimizers.any():
                 self._end_step(None)  # a loop that updates by hand: its next training forward begins a new step
             self._grad_passes += 1
             self._called = True
@@ -216,22 +210,6 @@ class Watcher:
 
     # The optimizer's step.
 
-    def _has_optimizer(self) -> bool:
-        """Whether some living optimizer updates the model though it has not stepped yet (gradient accumulation)."""
-        if self._optimizer_exists is None:
-            found = (thing for thing in gc.get_objects() if issubclass(type(thing), Optimizer))
-            self._optimizer_exists = any(self._owned(optimizer) for optimizer in found)
-        return self._optimizer_exists
-
-    def _owned(self, optimizer: Optimizer) -> dict[str, nn.Parameter]:
-        """Parameters of the model that an optimizer updates, by name."""
-        root = self.root()
-        if root is None:
-            return {}
-        mine = {id(p): name for name, p in trainable_parameters(root).items()}
-        groups = optimizer.param_groups
-        return {mine[id(p)]: p for group in groups for p in group["params"] if id(p) in mine}
-
     def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         self._timed(self._take_before, optimizer)
 
@@ -243,10 +221,10 @@ class Watcher:
             self.guard.run(self._end_step, optimizer)
 
     def _take_before(self, optimizer: Optimizer) -> None:
-        if not self._is_primary(optimizer) and not self._capturing:
+        if not self._optimizers.is_primary(optimizer) and not self._capturing:
             return
         if self._capturing:
-            self._names = self._owned(optimizer)
+            self._names = self._optimizers.owned(optimizer)
             if self._names:
                 self._parameters = self._parameters or ParameterCapture(self.selection)
                 self._parameters.before(self._names)
@@ -255,22 +233,7 @@ class Watcher:
         if self._parameters is not None and self._names:
             self._parameters.after(self._names)
             self._names = {}
-        return self._is_primary(optimizer)
-
-    def _is_primary(self, optimizer: Optimizer) -> bool:
-        """Whether this optimizer's steps are the session's: the one given, else the first that updates the model.
-
-        Another one that updates the same parameters takes its place: people make a new optimizer for a second loop.
-        One for other parameters (the second of a GAN) does not.
-        """
-        primary = self._primary() if self._primary is not None else None
-        if primary is optimizer:
-            return True
-        owned = self._owned(optimizer)
-        if not owned or (primary is not None and not owned.keys() & self._owned(primary).keys()):
-            return False
-        self._primary = weakref.ref(optimizer)
-        return True
+        return self._optimizers.is_primary(optimizer)
 
     def _begin_step(self) -> None:
         self._capturing = bool(self.guard.run(self.schedule.wants, self.step))
@@ -284,11 +247,11 @@ class Watcher:
         root = self.root()
         records: list[Any] = list(self._log.flush(self.step))
         captured = bool(self._passes or self._parameters)
-        scalars = {**self._tap.scalars(), **_learning_rate(optimizer), **self.logged}
+        scalars = {**self._tap.scalars(), **learning_rate(optimizer), **self.logged}
         if captured:
             records += self._pass_records(self._parameters)
             self.captured_steps += 1
-            if (norm := _gradient_norm(records)) is not None:
+            if (norm := gradient_norm(records)) is not None:
                 scalars["grad_norm"] = norm
         passes, stale = self._grad_passes, self._stale.verdict()
         if not self._called and root is not None:
@@ -322,7 +285,7 @@ class Watcher:
         rows: dict[Any, Any] = {}
         for one in passes:
             self._self_seconds += one.capture.take_seconds()  # gradient hooks ran after the forward
-            rows.update(one.capture.rows)
+            rows.update(one.capture.activations.rows)
             records += one.records(self._known_graphs, self._numbers)
         if parameters is not None:
             rows.update(parameters.rows)
@@ -333,26 +296,6 @@ class Watcher:
         return records
 
 
-def _unwrapped(optimizer: Any) -> Optimizer:
-    """The torch optimizer inside a wrapper such as Accelerate's."""
-    inner = getattr(optimizer, "optimizer", optimizer)
-    return inner if isinstance(inner, Optimizer) else optimizer
-
-
 def mode_dependent_in_train(root: nn.Module) -> tuple[str, ...]:
     """Paths of BatchNorm and Dropout layers that are in train mode now."""
     return tuple(fqn for fqn, module, _ in walk_modules(root) if module.training and is_mode_dependent(module))
-
-
-def _learning_rate(optimizer: Optimizer | None) -> dict[str, float]:
-    """``lr`` of the first parameter group."""
-    groups = optimizer.param_groups if optimizer is not None else []
-    return {"lr": float(groups[0]["lr"])} if groups and "lr" in groups[0] else {}
-
-
-def _gradient_norm(records: Sequence[Any]) -> float | None:
-    """L2 norm over all parameter gradients of the step, as the optimizer saw them."""
-    role = ROLES.index("parameter_gradient")
-    norms = [r.l2[r.role == role] for r in records if isinstance(r, StepStats)]
-    squares = sum(float((n**2).sum()) for n in norms)
-    return squares**0.5 if any(len(n) for n in norms) else None

@@ -215,12 +215,12 @@ def test_a_second_watch_of_a_model_ends_the_first_with_one_line(tmp_path, capsys
 
 
 def test_an_error_of_our_own_switches_recording_off_with_one_warning(tmp_path, monkeypatch):
-    from graphscope.capture import forward
+    from graphscope.capture import activations
 
     def broken(*args, **kwargs):
         raise ZeroDivisionError("ours")
 
-    monkeypatch.setattr(forward, "measure", broken)
+    monkeypatch.setattr(activations, "measure", broken)
     model = models.Mlp()
     fresh = attributes(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -235,7 +235,7 @@ def test_an_error_of_our_own_switches_recording_off_with_one_warning(tmp_path, m
         assert "ZeroDivisionError" in session.failure
         assert attributes(model) == fresh
     monkeypatch.undo()
-    monkeypatch.setattr(forward, "measure", broken)
+    monkeypatch.setattr(activations, "measure", broken)
     with (
         watch(model, every=1, run_dir=tmp_path / "strict", strict=True),
         pytest.raises(ZeroDivisionError, match="ours"),
