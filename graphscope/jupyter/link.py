@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -52,6 +53,9 @@ STATUS_SECONDS = 0.5
 AWAY_SECONDS = 150.0
 """Silence after which a page counts as gone. It pings every 2 s; browsers let a hidden tab do so once a minute."""
 
+LINKS: weakref.WeakSet[Link] = weakref.WeakSet()
+"""All that exist, for the sidebar to find the views of a session."""
+
 
 class Link:
     """One view's connection.
@@ -69,6 +73,8 @@ class Link:
         seconds: float = 0.0,
         publisher: Publisher = PUBLISHER,
     ) -> None:
+        self.widget_id = ""
+        """Id of the ipywidget whose view this is; empty for a view of another kind."""
         self._source = source
         self._send_message = send
         self._extent = extent
@@ -90,6 +96,7 @@ class Link:
         self._session: Session | None = None
         self._follows = self._owner()
         self._follow_session()
+        LINKS.add(self)
 
     # What is shown
 

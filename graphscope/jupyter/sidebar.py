@@ -19,7 +19,7 @@ from graphscope.errors import CommandRefused, GraphscopeError, did_you_mean
 from graphscope.graph import module_tree
 from graphscope.jupyter.commands import command_of
 from graphscope.jupyter.comms import free_comm
-from graphscope.jupyter.link import AWAY_SECONDS, Link
+from graphscope.jupyter.link import AWAY_SECONDS, LINKS, Link
 from graphscope.jupyter.namespace import live_sessions, mode_of, models_in, parameter_count, session_of
 from graphscope.jupyter.publisher import PUBLISHER, SEND_LOCK
 from graphscope.jupyter.replies import framed
@@ -53,13 +53,18 @@ def kernel_list(namespace: Mapping[str, Any]) -> KernelList:
 
 
 def session_row(session: Session) -> dict[str, Any]:
-    """Its status, with the last known loss, and ``losses``: at most 48 values for a line a thumb wide."""
+    """Its status, with the last known loss, and besides:
+
+    ``losses``  at most 48 values for a line a thumb wide
+    ``views``   ids of the ipywidgets that show it, so that the page finds them before they are drawn
+    """
     row = asdict(session.status())
     run = session.run
     values = run.scalars("loss")[1].tolist() if "loss" in run.scalar_names() else []
     if row["loss"] is None and values:  # it is known at captured steps only
         row["loss"] = values[-1]
-    return {**row, "losses": evenly(values, LOSSES)}
+    views = [link.widget_id for link in list(LINKS) if link.widget_id and link.session is session]
+    return {**row, "losses": evenly(values, LOSSES), "views": views}
 
 
 class SidebarPeer:

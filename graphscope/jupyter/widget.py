@@ -57,6 +57,7 @@ class View(anywidget.AnyWidget):
         super().__init__(_esm=_bundle(), **traits)
         self.on_msg(self._on_message)
         free_comm(self.comm)
+        self._link.widget_id = self.model_id
         if self.comm is not None:
             self.comm.on_close(lambda _: self._link.close())
 

@@ -87,6 +87,15 @@ def test_the_list_names_models_and_sessions(sessions: list[Any], session: FakeSe
     assert len(row["losses"]) == 48 and row["losses"][0] == 1.0 and row["losses"][-1] == pytest.approx(1 / 100)
 
 
+def test_a_session_names_the_widgets_that_show_it(sessions: list[Any], turned: Hand, session: FakeSession) -> None:
+    sessions += [watching(session, None), watching(FakeSession("Other-1"), None)]
+    shown, elsewhere = sidebar.Link(session, Page().send), sidebar.Link(session, Page().send)
+    shown.widget_id = "widget-7"
+    rows = {row["name"]: row["views"] for row in kernel_list({}).sessions}
+    assert rows == {"Cnn-1": ["widget-7"], "Other-1": []}
+    assert elsewhere.widget_id == ""
+
+
 def test_one_broken_model_does_not_hide_the_others(sessions: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     broken, good = nn.Linear(1, 1), nn.Linear(2, 2)
     original = sidebar.parameter_count

@@ -36,17 +36,17 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const trans = (translator ?? nullTranslator).load("graphscope");
     installStyles();
     const tabs = new Map<string, ViewTab>();
-    const notebookWith = (session: string): NotebookPanel | undefined => {
+    const notebookWith = (session: string, widgets: readonly string[]): NotebookPanel | undefined => {
       const current = tracker.currentWidget;
-      if (current && hasView(current, session)) return current;
-      return tracker.find((panel) => hasView(panel, session));
+      if (current && hasView(current, session, widgets)) return current;
+      return tracker.find((panel) => hasView(panel, session, widgets));
     };
     const panel = new SidebarPanel({
-      reveal(session, select) {
-        const notebook = notebookWith(session);
+      reveal(session, widgets, select) {
+        const notebook = notebookWith(session, widgets);
         if (notebook) {
           app.shell.activateById(notebook.id);
-          void revealInNotebook(notebook, session, select);
+          void revealInNotebook(notebook, session, widgets, select);
           return true;
         }
         const tab = tabs.get(`graphscope-view-${session}`);

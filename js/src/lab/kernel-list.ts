@@ -18,7 +18,7 @@ export function modelRows(list: KernelList): ModelRow[] {
 }
 
 export function sessionRows(list: KernelList): SessionRow[] {
-  return list.sessions.map((raw: Raw) => ({ status: statusOf(raw), losses: numbers(raw["losses"]) })).filter((row) => row.status.session !== "");
+  return list.sessions.map((raw: Raw) => ({ status: statusOf(raw), losses: numbers(raw["losses"]), views: texts(raw["views"]) })).filter((row) => row.status.session !== "");
 }
 
 function statusOf(raw: Raw): SessionStatus {
@@ -29,6 +29,8 @@ function statusOf(raw: Raw): SessionStatus {
     errors: count(raw["errors"]), warnings: count(raw["warnings"]), infos: count(raw["infos"]), run_dir: text(raw["run_dir"]), message: text(raw["message"]),
   };
 }
+
+const texts = (raw: unknown) => (Array.isArray(raw) ? raw.filter((x) => typeof x === "string") : []);
 
 /** A NaN among losses stays where it is: the line has a gap there. */
 function numbers(raw: unknown): number[] {

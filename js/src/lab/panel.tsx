@@ -10,8 +10,8 @@ import { Sidebar, type SidebarActions } from "../views/sidebar";
 import { KernelClient } from "./kernel-client";
 
 export interface Doors {
-  /** Shows an existing view of a session; false if there is none on the page. */
-  reveal(session: string, select?: string): boolean;
+  /** Shows an existing view of a session; false if there is none on the page. `widgets`: ids of those that show it. */
+  reveal(session: string, widgets: readonly string[], select?: string): boolean;
   /** Opens a view of its own in the main area. */
   open(kernel: Kernel.IKernelConnection, what: { session: string; model: string; title: string }): void;
 }
@@ -73,7 +73,7 @@ export class SidebarPanel extends Widget {
 
   private reveal(session: string, select?: string): void {
     const row = this.client.state.sessions.find((candidate) => candidate.status.session === session);
-    if (!row || this.doors.reveal(session, select)) return;
+    if (!row || this.doors.reveal(session, row.views, select)) return;
     const kernel = this.client.kernel;
     if (kernel) this.doors.open(kernel, { session, model: "", title: row.status.name });
   }

@@ -17,6 +17,8 @@ export interface SessionRow {
   status: SessionStatus;
   /** At most a few dozen losses, oldest first. */
   losses: readonly number[];
+  /** Ids of the widgets that show it. */
+  views: readonly string[];
 }
 
 export interface ModelRow {

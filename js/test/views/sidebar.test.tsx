@@ -27,7 +27,7 @@ function state(part: Partial<SidebarState> = {}): SidebarState {
   run.add(finding);
   return {
     phase: "ready", place: "train.ipynb", focus: "s1", run, silent: null, problem: "",
-    sessions: [{ status: status(), losses: [2.3, 1.2, 0.6] }, { status: status({ session: "s2", name: "Mlp-1", state: "paused", step: 1218, epoch: null }), losses: [] }],
+    sessions: [{ status: status(), losses: [2.3, 1.2, 0.6], views: [] }, { status: status({ session: "s2", name: "Mlp-1", state: "paused", step: 1218, epoch: null }), losses: [], views: [] }],
     models: [
       { name: "model", type: "SmallCnn", parameters: 466906, training: true, session: "s1" },
       { name: "teacher", type: "ResNet18", parameters: null, training: false, session: "" },
@@ -76,7 +76,7 @@ describe("the sidebar", () => {
   });
 
   it("says what is unknown instead of inventing a number", () => {
-    draw({ sessions: [{ status: status({ step: null, loss: null, overhead: null, steps_per_second: null }), losses: [] }] });
+    draw({ sessions: [{ status: status({ step: null, loss: null, overhead: null, steps_per_second: null }), losses: [], views: [] }] });
     const text = root.querySelector(".gs-side-session")!.textContent!;
     expect(text).toContain("no step yet");
     expect(text).toContain("no loss known yet");
@@ -91,7 +91,7 @@ describe("the sidebar", () => {
     button("Look").click();
     button("Report").click();
     expect([actions.captureNext.mock.calls.length, actions.saveReport.mock.calls.length]).toEqual([1, 1]);
-    draw({ sessions: [{ status: status({ state: "closed" }), losses: [] }] });
+    draw({ sessions: [{ status: status({ state: "closed" }), losses: [], views: [] }] });
     expect(button("Look")).toBeUndefined();
     expect(button("Report")).toBeDefined();
   });
@@ -165,7 +165,7 @@ describe("the sidebar", () => {
 
   it("shows names as text, whatever they hold", () => {
     const evil = "<img src=x onerror=alert(1)>";
-    draw({ place: evil, models: [{ name: evil, type: evil, parameters: 1, training: true, session: "" }], sessions: [{ status: status({ name: evil, message: evil }), losses: [] }], problem: evil });
+    draw({ place: evil, models: [{ name: evil, type: evil, parameters: 1, training: true, session: "" }], sessions: [{ status: status({ name: evil, message: evil }), losses: [], views: [] }], problem: evil });
     expect(root.querySelector("img")).toBeNull();
     expect(root.textContent!.split(evil).length).toBeGreaterThan(5);
   });
