@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,8 +17,9 @@ from typing import Any
 from graphscope.errors import GraphscopeError, TrainerError
 from graphscope.reports import report
 from graphscope.run import Run, load
-from graphscope.session import Session
+from graphscope.session import Session, default_run_dir
 from graphscope.trainer.checkpoint import settings_of
+from graphscope.trainer.distributed import joined
 from graphscope.trainer.export import export
 from graphscope.trainer.loop import INTERRUPTED, Trainer
 from graphscope.trainer.progress import Progress, in_percent
@@ -29,6 +31,8 @@ from graphscope.training_options import ShellOptions, parsed
 
 SETTLED = 100
 """The first steps are captured whatever they cost; from here on the budget holds."""
+SAME_CTRL_C = 0.5
+"""Seconds."""
 RESUMED = (*PANEL_FIELDS, "amp", "compile")
 """Settings taken over from a checkpoint: numbers and names, never a path or code to import."""
 TRAINED, NOT_FINITE, CTRL_C = 0, 1, 130
@@ -38,20 +42,29 @@ def main(argv: list[str]) -> int:
     """Arguments -> 0, 1 for a loss that is not finite, 130 after Ctrl-C. Raises GraphscopeError for unusable ones."""
     options = parsed(argv)
     settings = settings_for(options)
-    trainer = Trainer(settings)
-    if options.resume:
-        trainer.load(options.resume)
-    print(f"{trainer.settings.data}: {images_in_words(trainer)}")
-    print(f"{trainer.settings.model}: {parameters_in_words(trainer)}")
-    if options.resume:
-        print(f"resumed at step {trainer.step:,}, epoch {trainer.epoch + 1}")
-    with _session_for(trainer, options) as session:
-        evaluation = _train(trainer, session)
-    if session is None:
+    with joined(settings.device) as ranks:
+        trainer = Trainer(settings)
+        if options.resume:
+            trainer.load(options.resume)
+        say = print if ranks.rank == 0 else _say_nothing
+        say(f"{trainer.settings.data}: {images_in_words(trainer)}")
+        say(f"{trainer.settings.model}: {parameters_in_words(trainer)}")
+        if ranks.several:
+            say(f"{ranks.world_size} processes, each with its share of every epoch")
+            options = replace(options, run_dir=_common_run_dir(trainer, options))
+        if options.resume:
+            say(f"resumed at step {trainer.step:,}, epoch {trainer.epoch + 1}")
+        with _session_for(trainer, options) as session:
+            evaluation = _train(trainer, session)
+        ranks.wait(trainer.device)  # every file is closed
+    if ranks.rank != 0:
+        return _status(trainer)
+    run = None if session is None else load(session.run_dir) if ranks.several else session.run
+    if run is None:
         print(f"test accuracy {in_percent(evaluation.accuracy if evaluation else None)}")
     else:
-        print(summary(session.run, evaluation))
-    return _ended(trainer, session, options)
+        print(summary(run, evaluation))
+    return _ended(trainer, session, run, options)
 
 
 def settings_for(options: ShellOptions) -> TrainerSettings:
@@ -70,6 +83,18 @@ def settings_for(options: ShellOptions) -> TrainerSettings:
         )
     own_folder = folder.parent if folder.name.startswith("step-") else folder
     return TrainerSettings.from_dict({"checkpoint_dir": str(own_folder), **saved, **options.settings})
+
+
+def _say_nothing(text: str) -> None:
+    """What a process says that is not the first."""
+
+
+def _common_run_dir(trainer: Trainer, options: ShellOptions) -> str | None:
+    """The directory into which every process writes its file."""
+    if options.no_watch or options.run_dir is not None:
+        return options.run_dir
+    usual = default_run_dir(f"{type(trainer.model).__name__}-1")
+    return trainer.ranks.text_from_first(str(usual), trainer.device)
 
 
 @contextmanager
@@ -110,24 +135,31 @@ def _same_run(run_dir: str | None) -> Iterator[None]:
 def _train(trainer: Trainer, session: Session | None) -> EvaluationResult | None:
     """Runs the loop with its bars -> the last evaluation."""
     evaluation: EvaluationResult | None = None
-    progress = Progress(trainer)
-    with _Interrupt(trainer):
-        for result in trainer.batches():
-            if session is not None:
-                log_result(session, result)
-            if isinstance(result, EvaluationResult):
-                evaluation = result
-            progress.show(result)
-    progress.close()
+    progress = Progress(trainer) if trainer.ranks.rank == 0 else None
+    try:
+        with _Interrupt(trainer):
+            for result in trainer.batches():
+                if session is not None:
+                    log_result(session, result)
+                if isinstance(result, EvaluationResult):
+                    evaluation = result
+                if progress is not None:
+                    progress.show(result)
+    finally:
+        if progress is not None:
+            progress.close()
     return evaluation
 
 
 class _Interrupt:
-    """The first Ctrl-C lets the batch under way end; the second stops at once."""
+    """The first Ctrl-C lets the batch under way end; the second stops at once.
+
+    A launcher passes on what the terminal has sent to each process already: what follows at once is the same Ctrl-C.
+    """
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
-        self._asked = False
+        self._asked: float | None = None
         self._before: Any = None
 
     def __enter__(self) -> None:
@@ -141,21 +173,30 @@ class _Interrupt:
             signal.signal(signal.SIGINT, self._before)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
-            raise KeyboardInterrupt
-        self._asked = True
+        now = time.monotonic()
+        if self._asked is not None:
+            if now - self._asked > SAME_CTRL_C:
+                raise KeyboardInterrupt
+            return
+        self._asked = now
         self._trainer.interrupt()
-        print("\nfinishing this batch; press Ctrl-C again to stop at once", file=sys.stderr)
+        if self._trainer.ranks.rank == 0:
+            print("\nfinishing this batch; press Ctrl-C again to stop at once", file=sys.stderr)
 
 
-def _ended(trainer: Trainer, session: Session | None, options: ShellOptions) -> int:
+def _status(trainer: Trainer) -> int:
+    if trainer.stopped == INTERRUPTED:
+        return CTRL_C
+    return NOT_FINITE if trainer.stopped and "loss is" in trainer.stopped else TRAINED
+
+
+def _ended(trainer: Trainer, session: Session | None, run: Run | None, options: ShellOptions) -> int:
     """What comes after a training: its files, or how to go on -> exit status."""
-    status = TRAINED
+    status = _status(trainer)
     if trainer.stopped:
         print(f"stopped early: {trainer.stopped}", file=sys.stderr)
-        status = CTRL_C if trainer.stopped == INTERRUPTED else NOT_FINITE if "loss is" in trainer.stopped else TRAINED
-    if session is not None:
-        print(written(session, options.report))
+    if session is not None and run is not None:
+        print(written(run, session.run_dir, options.report))
     if status == CTRL_C:
         _save_and_say_how_to_resume(trainer, session)
     elif status == TRAINED:
@@ -189,12 +230,11 @@ def _save_and_say_how_to_resume(trainer: Trainer, session: Session | None) -> No
     print(f"saved {path}; go on with\n  {shlex.join(words)}", file=sys.stderr)
 
 
-def written(session: Session, report_file: str | None) -> str:
+def written(run: Run, run_dir: Path, report_file: str | None) -> str:
     """Writes the report if one was asked for -> where everything is and how to look at it."""
-    run_dir = session.run_dir
     if report_file:
         started = time.perf_counter()
-        path = Path(report(session.run, report_file))
+        path = Path(report(run, report_file))
         size, seconds = path.stat().st_size / 1e6, time.perf_counter() - started
         line = f"  report  {path}  ({size:.1f} MB, {seconds:.1f} s): open it in any browser"
     else:

@@ -14,6 +14,7 @@ from graphscope.errors import DataError, TrainerError
 from graphscope.trainer.data.batches import Batches, ImageBatches, LoaderBatches, loader_for
 from graphscope.trainer.data.images import ImageSet
 from graphscope.trainer.data.named import named
+from graphscope.trainer.distributed import Ranks
 from graphscope.trainer.models.named import NETWORKS, DataShape, from_factory, network
 from graphscope.trainer.settings import TrainerSettings
 
@@ -27,8 +28,10 @@ def device_for(name: str) -> torch.device:
     """
     has_mps = torch.backends.mps.is_available()
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
     device = torch.device(name)
+    if device.type == "cuda" and device.index is None and torch.cuda.is_available():
+        device = torch.device("cuda", torch.cuda.current_device())  # with several processes, each one's own
     there = {"cpu": 1, "mps": int(has_mps), "cuda": torch.cuda.device_count()}[device.type]
     if (device.index or 0) >= there:
         raise TrainerError(
@@ -42,6 +45,7 @@ def batches_for(
     data: ImageSet | Dataset[Any] | DataLoader[Any] | None,
     test_data: Dataset[Any] | DataLoader[Any] | None,
     device: torch.device,
+    ranks: Ranks,
 ) -> tuple[Batches, DataShape | None, Classes]:
     """Batches on the device, the shape a network has to fit (None if not known), and the classes' names (likewise)."""
     if data is None:
@@ -49,10 +53,15 @@ def batches_for(
     if isinstance(data, ImageSet):
         data = _scaled(data, settings.model)
         images = ImageBatches(
-            data, batch_size=settings.batch_size, seed=settings.seed, device=device, augment=settings.augment
+            data,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            device=device,
+            augment=settings.augment,
+            ranks=ranks,
         )
         return images, DataShape(*data.shape, len(data.classes)), data.classes
-    train, test = _loader(settings, data, train=True), _loader(settings, test_data, train=False)
+    train, test = _loader(settings, data, ranks, train=True), _loader(settings, test_data, ranks, train=False)
     if train is None:
         raise DataError(f"Trainer(data=...): a {type(data).__name__}; wanted a Dataset, a DataLoader or a name.")
     classes = _classes(train.dataset)
@@ -84,12 +93,17 @@ def _scaled(data: ImageSet, model: str) -> ImageSet:
     return replace(data, mean=(mean,) * len(data.mean), std=(std,) * len(data.std))
 
 
-def _loader(settings: TrainerSettings, data: object, *, train: bool) -> DataLoader[Any] | None:
+def _loader(settings: TrainerSettings, data: object, ranks: Ranks, *, train: bool) -> DataLoader[Any] | None:
     if isinstance(data, DataLoader):
         return data
     if isinstance(data, Dataset):
         return loader_for(
-            data, batch_size=settings.batch_size, seed=settings.seed, workers=settings.workers, shuffle=train
+            data,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            workers=settings.workers,
+            shuffle=train,
+            ranks=ranks,
         )
     return None
 

@@ -77,6 +77,12 @@ def load(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     state, settings = _read_state(path)
     own = trainer.settings.to_dict()
     different = [name for name in BINDING if settings.to_dict()[name] != own[name]]
+    processes = state.get("world_size", 1)
+    if state.get("step_in_epoch") and processes != trainer.ranks.world_size:
+        raise TrainerError(
+            f"{path}: was saved in the middle of an epoch shared by {processes} processes; this is one of "
+            f"{trainer.ranks.world_size}. Resume with as many."
+        )
     if different:
         words = ", ".join(f"{name}={settings.to_dict()[name]!r}, not {own[name]!r}" for name in different)
         raise TrainerError(f"{path}: was saved with {words}. Resume with the same, or start anew.")
@@ -120,6 +126,7 @@ def _state(trainer: Trainer) -> dict[str, Any]:
         "step": trainer.step,
         "epoch": trainer.epoch,
         "step_in_epoch": trainer.step_in_epoch,
+        "world_size": trainer.ranks.world_size,
         "lr": trainer.learning_rate.base,
         "best_loss": best if math.isfinite(best) else None,
         "epochs_without_progress": trainer.epochs_without_progress,

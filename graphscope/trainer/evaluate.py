@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from graphscope.trainer.data.batches import Batch
+from graphscope.trainer.distributed import Ranks
 from graphscope.trainer.tasks import Outcome, Task, by_class
 
 
@@ -36,6 +37,20 @@ class Totals:
         if outcome.correct is not None:
             counts = by_class(labels, outcome.correct, self._n_classes or int(labels.max()) + 1).cpu()
             self._counts = counts if self._counts is None else _added(self._counts, counts)
+
+    def over(self, ranks: Ranks, device: torch.device) -> Totals:
+        """Itself, with what all processes saw of their shares added up; all must call this, with the same classes."""
+        if ranks.several:
+            counts = self._counts.flatten().tolist() if self._counts is not None else []
+            numbers = torch.tensor(
+                [self.images, self._loss, *self._parts.values(), *counts], dtype=torch.float64, device=device
+            )
+            images, self._loss, *rest = ranks.summed(numbers).tolist()
+            self.images = int(images)
+            self._parts = dict(zip(self._parts, rest, strict=False))
+            if self._counts is not None:
+                self._counts = torch.tensor(rest[len(self._parts) :]).round().to(torch.int64).view_as(self._counts)
+        return self
 
     @property
     def loss(self) -> float:

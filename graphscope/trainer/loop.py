@@ -10,6 +10,7 @@ import os
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -25,11 +26,12 @@ from graphscope.trainer import checkpoint
 from graphscope.trainer.build import batches_for, device_for, model_for
 from graphscope.trainer.data.batches import Batch, derived_seed
 from graphscope.trainer.data.images import ImageSet
+from graphscope.trainer.distributed import current_ranks, others_gone, others_there, parallel
 from graphscope.trainer.evaluate import evaluated
 from graphscope.trainer.optimizers import LearningRate, optimizer_for, set_momentum
 from graphscope.trainer.results import BatchResult, EvaluationResult
 from graphscope.trainer.settings import TrainerSettings
-from graphscope.trainer.step import Precision, StepOutcome, first_batch_in_words, train_step
+from graphscope.trainer.step import Precision, StepOutcome, first_batch_in_words, over_all, train_step
 from graphscope.trainer.tasks import Classification, Task, task_for
 
 __all__ = ["INTERRUPTED", "BatchResult", "EvaluationResult", "Trainer"]
@@ -39,7 +41,7 @@ INTERRUPTED = "interrupted"
 
 
 class Trainer:
-    """A network, its data and its optimizer, ready to train.
+    """A network, its data and its optimizer, ready to train; one of several where there is a process group.
 
     Reproducible to the bit on one machine for one seed: initialisation and dropout draw from torch's own random state,
     which is seeded here and before each step, from seed and step alone; order and augmentation have their own
@@ -65,8 +67,10 @@ class Trainer:
         # What suits a network known by name, and its task, are not for a user's own.
         settings = (given if model is None else replace(given, model="")).resolved()
         self.settings = replace(settings, model=given.model)
+        self.ranks = current_ranks()
+        """Of the process group that is there: the trainer takes its share of the work. A lone process otherwise."""
         self.device = device_for(settings.device)
-        self.data, shape, self.classes = batches_for(settings, data, test_data, self.device)
+        self.data, shape, self.classes = batches_for(settings, data, test_data, self.device, self.ranks)
         torch.manual_seed(settings.seed)
         self.model = model_for(settings, model, shape).to(self.device)
         self.task: Task = task_for(settings) if loss_fn is None else Classification(loss_fn)
@@ -79,7 +83,8 @@ class Trainer:
         self.optimizer = self.optimizers[-1]
         """The one whose step ends a training step."""
         self.precision = Precision(self.device, mixed=settings.amp)
-        self._forward = cast(nn.Module, torch.compile(self.model)) if settings.compile else self.model
+        wrapped = parallel(self.model, self.ranks, self.device, partly_used=len(self._turns) > 1)
+        self._forward = cast(nn.Module, torch.compile(wrapped)) if settings.compile else wrapped
         self.n_classes: int | None = len(self.classes) if self.classes is not None else None
         self.train_images, self.test_images = self.data.train_images, self.data.test_images
         per_epoch = None if self.data.per_epoch is None else math.ceil(self.data.per_epoch / settings.accumulate)
@@ -118,7 +123,7 @@ class Trainer:
             for group in self._groups():
                 lr = self.learning_rate.apply(self.step)
                 self._seed_step()
-                outcome = self._train_step(group)
+                outcome, asked = over_all(self._train_step(group), self._interrupted, self.ranks, self.device)
                 self.step += 1
                 self.step_in_epoch += 1
                 yield BatchResult(
@@ -134,7 +139,7 @@ class Trainer:
                 if not math.isfinite(outcome.loss):
                     self.stopped = f"loss is {outcome.loss} at step {self.step - 1}"
                     return
-                if self._interrupted:
+                if asked:
                     self.stopped = INTERRUPTED
                     return
                 if self._finished():
@@ -142,7 +147,9 @@ class Trainer:
                 start = time.perf_counter()
             if self.step_in_epoch == 0:
                 raise DataError(f"Trainer: epoch {self.epoch} of the data gave no batch; wanted at least one.")
+            self.ranks.buffers_from_first(self.model)
             evaluation = self.evaluate()
+            asked = self.ranks.any(self._interrupted, self.device)
             # Counted before the yield: a generator closed there must not evaluate the same epoch again.
             self.epoch += 1
             self.step_in_epoch = 0
@@ -150,13 +157,20 @@ class Trainer:
             self._save_checkpoint()
             if evaluation.images:
                 yield evaluation
-            if self._interrupted and not self._finished():
+            if asked and not self._finished():
                 self.stopped = INTERRUPTED
 
     def evaluate(self) -> EvaluationResult:
-        """Loss, accuracy and per-class recall over the test images; the network is left in the mode it was in."""
+        """Loss, accuracy and per-class recall over the test images; the network is left in the mode it was in.
+
+        With several processes all must call it: each takes its share.
+        """
         start = time.perf_counter()
-        totals = evaluated(self._forward, self.task, self.data.test(), self.n_classes, self.precision.autocast())
+        # Not the wrapper of several processes: it would wait for the others at each forward.
+        model = self.model if self.ranks.several else self._forward
+        totals = evaluated(model, self.task, self.data.test(), self.n_classes, self.precision.autocast())
+        if self.data.test_is_a_share:
+            totals = totals.over(self.ranks, self.device)
         return EvaluationResult(
             step=self.step - 1,
             epoch=self.epoch,
@@ -219,19 +233,26 @@ class Trainer:
 
     def _train_step(self, group: list[Batch]) -> StepOutcome:
         clip = self.settings.clip
-        if self.step > 0:
-            return train_step(self._forward, self._turns, self.optimizers, group, self.precision, clip)
+        with others_there() if self.ranks.several else nullcontext():
+            if self.step > 0:
+                return train_step(self._forward, self._turns, self.optimizers, group, self.precision, clip)
+            return self._first_step(group, clip)
+
+    def _first_step(self, group: list[Batch], clip: float | None) -> StepOutcome:
         try:
             return train_step(self._forward, self._turns, self.optimizers, group, self.precision, clip)
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            if self.ranks.several and isinstance(error, RuntimeError) and others_gone(error):
+                raise
             hint = " (compile=False runs it without torch.compile)" if self.settings.compile else ""
             raise first_batch_in_words(self.model, self.loss_fn, group[0], f"{error}{hint}") from error
 
     def _seed_step(self) -> None:
         # Not torch.manual_seed: it looks at every kind of accelerator, 170 us a call against 2.
-        seed = derived_seed(self.settings.seed, self.step)
+        own = (self.ranks.rank,) if self.ranks.rank else ()  # no process drops the same units as another
+        seed = derived_seed(self.settings.seed, self.step, *own)
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
@@ -248,7 +269,7 @@ class Trainer:
             self.stopped = f"no test loss below {self.best_loss:.4g} in {patience} epoch(s)"
 
     def _save_checkpoint(self) -> None:
-        if self.settings.checkpoint_dir is None:
+        if self.settings.checkpoint_dir is None or self.ranks.rank != 0:
             return
         try:
             self.save(self.settings.checkpoint_dir)

@@ -13,6 +13,7 @@ from torch import nn
 
 from graphscope.errors import TrainerError
 from graphscope.trainer.data.batches import Batch
+from graphscope.trainer.distributed import Ranks
 from graphscope.trainer.tasks import Turn
 
 
@@ -24,6 +25,24 @@ class StepOutcome:
     accuracy: float | None
     images: int
     parts: dict[str, float]
+
+
+def over_all(outcome: StepOutcome, asked: bool, ranks: Ranks, device: torch.device) -> tuple[StepOutcome, bool]:
+    """One process's outcome -> that of all of them together, and whether any of them was asked to stop.
+
+    So all stop at the same step, also for a loss that is not finite in one of them only.
+    """
+    if not ranks.several:
+        return outcome, asked
+    correct = 0.0 if outcome.accuracy is None else outcome.accuracy * outcome.images
+    shares = [outcome.loss, *outcome.parts.values()]
+    numbers = [asked, outcome.images, correct, *(share * outcome.images for share in shares)]
+    any_asked, images, correct, *sums = ranks.summed(
+        torch.tensor(numbers, dtype=torch.float64, device=device)
+    ).tolist()  # fmt: skip
+    loss, *parts = (total / images for total in sums)
+    accuracy = None if outcome.accuracy is None else correct / images
+    return StepOutcome(loss, accuracy, int(images), dict(zip(outcome.parts, parts, strict=True))), any_asked > 0
 
 
 class Precision:

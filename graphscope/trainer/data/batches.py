@@ -17,12 +17,16 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDa
 
 from graphscope.errors import DataError
 from graphscope.trainer.data.images import ImageSet, cropped_and_flipped, normalised
+from graphscope.trainer.distributed import ALONE, Ranks
 
 Batch = tuple[Tensor, Tensor]
 
 
 class Batches(Protocol):
     """What the loop asks of data."""
+
+    test_is_a_share: bool
+    """Whether ``test`` gives this process's part of the test images; else every process sees all of them."""
 
     @property
     def train_images(self) -> int | None:
@@ -34,10 +38,10 @@ class Batches(Protocol):
 
     @property
     def per_epoch(self) -> int | None:
-        """Batches in one epoch; None if only iterating tells."""
+        """Batches of one process in one epoch; None if only iterating tells."""
 
     def train(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch, from batch ``start`` on."""
+        """This process's batches of one epoch, from batch ``start`` on."""
 
     def test(self) -> Iterator[Batch]:
         """The test images, once, always in the same order."""
@@ -58,16 +62,25 @@ class ImageBatches:
     """An ImageSet on a device, shuffled anew for each epoch."""
 
     def __init__(
-        self, images: ImageSet, *, batch_size: int, seed: int, device: torch.device, augment: bool = True
+        self,
+        images: ImageSet,
+        *,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        augment: bool = True,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.images = images
+        self.ranks = ranks
         self.batch_size = batch_size
         self.seed = seed
         self.device = device
         self.augment = augment and images.augmented
         self.train_images = len(images.train_labels)
         self.test_images = len(images.test_labels)
-        self.per_epoch = math.ceil(self.train_images / batch_size)
+        self.per_epoch = math.ceil(math.ceil(self.train_images / ranks.world_size) / batch_size)
+        self.test_is_a_share = ranks.several and self.test_images >= ranks.world_size
         self._mean = torch.tensor(images.mean, device=device)
         self._std = torch.tensor(images.std, device=device)
         self._train_x, self._train_y = images.train_images.to(device), images.train_labels.to(device)
@@ -75,21 +88,25 @@ class ImageBatches:
 
     def train(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(derived_seed(self.seed, epoch))
-        order = torch.randperm(self.train_images, generator=generator).to(self.device)
+        order = self.ranks.share(torch.randperm(self.train_images, generator=generator)).to(self.device)
         for batch, index in enumerate(order.split(self.batch_size)[start:], start):
             x = self._train_x[index]
             if self.augment:
-                x = cropped_and_flipped(x, generator.manual_seed(derived_seed(self.seed, epoch, batch)))
+                number = batch * self.ranks.world_size + self.ranks.rank
+                x = cropped_and_flipped(x, generator.manual_seed(derived_seed(self.seed, epoch, number)))
             yield normalised(x, self._mean, self._std), self._train_y[index]
 
     def test(self) -> Iterator[Batch]:
         size = max(self.batch_size, 256)
-        for x, y in zip(self._test_x.split(size), self._test_y.split(size), strict=True):
+        share = slice(self.ranks.rank, None, self.ranks.world_size) if self.test_is_a_share else slice(None)
+        for x, y in zip(self._test_x[share].split(size), self._test_y[share].split(size), strict=True):
             yield normalised(x, self._mean, self._std), y
 
 
 class LoaderBatches:
-    """A user's DataLoaders: their own order, workers and collate."""
+    """A user's DataLoaders: their own order, workers and collate; with several processes, their own sharing too."""
+
+    test_is_a_share = False
 
     def __init__(self, train: DataLoader[Any], test: DataLoader[Any] | None, device: torch.device) -> None:
         self._train, self._test, self.device = train, test, device
@@ -118,11 +135,19 @@ class LoaderBatches:
         return x.to(self.device, non_blocking=True), y.to(self.device, non_blocking=True)
 
 
-def loader_for(dataset: Dataset[Any], *, batch_size: int, seed: int, workers: int, shuffle: bool) -> DataLoader[Any]:
-    """A user's Dataset -> the DataLoader one would write for it; shuffled by its own generator."""
+def loader_for(
+    dataset: Dataset[Any], *, batch_size: int, seed: int, workers: int, shuffle: bool, ranks: Ranks = ALONE
+) -> DataLoader[Any]:
+    """A user's Dataset -> the DataLoader one would write for it; shuffled by its own generator, and shared."""
     shuffle = shuffle and not isinstance(dataset, IterableDataset)
+    sampler: DistributedSampler[Any] | None = None
+    if shuffle and ranks.several:
+        shuffle = False
+        sampler = DistributedSampler(dataset, ranks.world_size, ranks.rank, seed=derived_seed(seed, 0) % 2**31)
     generator = torch.Generator().manual_seed(derived_seed(seed, 0))
-    return DataLoader(dataset, batch_size=batch_size, shuffle=shuffle, num_workers=workers, generator=generator)
+    return DataLoader(
+        dataset, batch_size=batch_size, shuffle=shuffle, sampler=sampler, num_workers=workers, generator=generator
+    )
 
 
 def _length(dataset: object) -> int | None:
