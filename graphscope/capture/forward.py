@@ -37,6 +37,18 @@ from graphscope.graph import Graph, OpNode, Value
 UNSEEN = "{} ran code that PyTorch does not show to Python (scripted, or another library)"
 
 
+@contextmanager
+def resting_collector() -> Iterator[None]:
+    """Without garbage collection: it would walk over all records again and again (2.5x on a forward of 20,000 ops)."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
 def error_text(error: BaseException) -> str:
     """Type and text of the user's exception in one line of bounded length."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
@@ -84,13 +96,11 @@ class ForwardCapture:
         self.ops.origins.drain = lambda: self._elsewhere.drain(self.ops)
         self._raised: tuple[BaseException, str] | None = None
         self._call_counts: dict[str, int] = {}
-        self._collects = False
+        self._resting = resting_collector()
         self._depth = 0
 
     def __enter__(self) -> ForwardCapture:
-        # The collector would walk over all records again and again: on 20,000 ops that alone is 2.5 times the forward.
-        self._collects = gc.isenabled()
-        gc.disable()
+        self._resting.__enter__()
         # A tap is one more Python frame a module level; a model that just fits must fit while it is watched.
         self._depth = sys.getrecursionlimit()
         sys.setrecursionlimit(self._depth * 2 + 200)
@@ -104,8 +114,7 @@ class ForwardCapture:
         self._taps.end()
         if sys.getrecursionlimit() == self._depth * 2 + 200:
             sys.setrecursionlimit(self._depth)
-        if self._collects:
-            gc.enable()
+        self._resting.__exit__(None, None, None)
         if error is not None:
             self.error = error_text(error)
             if self._raised is not None and self._raised[0] is error:
@@ -134,7 +143,7 @@ class ForwardCapture:
             tensors = tensors_in(thing)
             for i, tensor in enumerate(tensors):
                 label = name if len(tensors) == 1 else f"{name}[{i}]"
-                self.inputs.append(self.values.values[self.values.make(tensor, "input", label)])
+                self.inputs.append(self.values.value(self.values.make(tensor, "input", label)))
 
     # Calls of modules. What is raised here would take the place of the user's own, so all of ours is guarded.
 
@@ -239,16 +248,16 @@ class ForwardCapture:
 
     def graph(self, loss_nodes: tuple[OpNode, ...] = ()) -> Graph:
         """What ran, as a Graph; with the ops between the output and the loss where backward showed them."""
-        values = self.values.values
-        nodes = self.ops.nodes()
-        return Graph(
-            modules=self.tree.infos,
-            calls=self.ops.module_calls(),
-            nodes=(*nodes, *loss_nodes),
-            inputs=tuple(self.inputs),
-            outputs=tuple(values[v] for v in self.outputs),
-            partial=self.error or "",
-        )
+        with resting_collector():
+            nodes = self.ops.nodes()
+            return Graph(
+                modules=self.tree.infos,
+                calls=self.ops.module_calls(),
+                nodes=(*nodes, *loss_nodes) if loss_nodes else nodes,
+                inputs=tuple(self.inputs),
+                outputs=tuple(self.values.value(v) for v in self.outputs),
+                partial=self.error or "",
+            )
 
     def take_seconds(self) -> float:
         """Time spent in our code on the training thread since the last call."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -51,8 +51,8 @@ OPAQUE = {
 }
 """Ops that hide steps which a person would expect to see, and why."""
 
-NO_OPS = (torch.Size,)
-"""Results that are tuples and hold no tensor."""
+NO_TENSOR = frozenset({bool, int, float, complex, str, torch.Size, torch.dtype, torch.device, torch.layout})
+"""Types of results that hold no tensor: nothing was made."""
 NOT_RECORDED = frozenset({"tolist", "size", "stride", "requires_grad", "retain_grad", "share_memory", "backward"})
 """Torch functions that compute nothing, or nothing of the forward, though they return a tensor, a list or nothing."""
 
@@ -103,11 +103,33 @@ def _plain_name(name: str) -> tuple[str, bool]:
     return RENAMED.get(core, core), inplace
 
 
-def op_name(func: Callable[..., Any]) -> tuple[str, bool] | None:
-    """(public op name, spelled in-place) of a torch callable; None for what makes no tensor, as reading a shape.
+class Named(NamedTuple):
+    """What a torch callable is, whatever it is called with."""
 
-    A custom operator has its library's name: ``zoo.scale``.
-    """
+    op: str
+    """Public name; a custom operator has its library's too: ``zoo.scale``."""
+    inplace: bool
+    """Whether its spelling says that it writes into its first argument."""
+    opaque: str | None
+    """Why its inside cannot be seen."""
+    arguments: tuple[str, ...]
+    """Names of its arguments, as far as they are known."""
+
+
+@lru_cache(maxsize=4_096)
+def named(func: Callable[..., Any]) -> Named | None:
+    """A torch callable -> what it is; None for what makes no tensor, as reading a shape."""
+    spelled = _spelled(func)
+    if spelled is None:
+        return None
+    op, inplace = spelled
+    custom = isinstance(func, OpOverload | OpOverloadPacket) and "." in op
+    opaque = "a custom operator: its kernel is not made of torch functions" if custom else OPAQUE.get(op)
+    arguments = _BUILTIN_ARGUMENTS.get(op) or (_signature(func) if inspect.isfunction(func) else None) or ()
+    return Named(op, inplace, opaque, arguments)
+
+
+def _spelled(func: Callable[..., Any]) -> tuple[str, bool] | None:
     if isinstance(func, OpOverload | OpOverloadPacket):
         library, _, name = str(func).partition(".")
         plain = _plain_name(name.partition(".")[0])
@@ -123,15 +145,8 @@ def op_name(func: Callable[..., Any]) -> tuple[str, bool] | None:
     return None if plain[0] in NOT_RECORDED else plain
 
 
-def why_opaque(func: Callable[..., Any], op: str) -> str | None:
-    """Why the inside of an op cannot be seen; None if it is one step."""
-    if isinstance(func, OpOverload | OpOverloadPacket) and "." in op:
-        return "a custom operator: its kernel is not made of torch functions"
-    return OPAQUE.get(op)
-
-
 def written_arguments(
-    func: Callable[..., Any], op: str, inplace: bool, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    func: Callable[..., Any], inplace: bool, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> list[Tensor]:
     """Tensors that a function which returns nothing wrote into: those its schema says, else its first argument."""
     if isinstance(func, OpOverloadPacket):
@@ -143,7 +158,6 @@ def written_arguments(
     return tensors_in(args[0]) if inplace and args else []
 
 
-@lru_cache(maxsize=1_024)
 def _signature(func: Callable[..., Any]) -> tuple[str, ...] | None:
     try:
         parameters = inspect.signature(func).parameters
@@ -154,9 +168,12 @@ def _signature(func: Callable[..., Any]) -> tuple[str, ...] | None:
     return tuple(parameters)
 
 
+_JSON = frozenset({bool, int, float, str})
+
+
 def _plain(value: Any) -> Any:
     """An argument as JSON-able data, or None if it is a tensor or holds one."""
-    if isinstance(value, bool | int | float | str):
+    if isinstance(value, (int, float, str)):  # a union of types would be made anew at every call
         return value
     if isinstance(value, torch.Size | tuple | list):
         if len(value) > 16:
@@ -171,14 +188,13 @@ def _plain(value: Any) -> Any:
     return "..." if value is Ellipsis else None
 
 
-def op_attrs(func: Callable[..., Any], op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def op_attrs(names: tuple[str, ...], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of one call that are no tensors, by name; by position (``arg2``) where no name is known."""
     attrs: dict[str, Any] = {}
-    names = _BUILTIN_ARGUMENTS.get(op) or (_signature(func) if inspect.isfunction(func) else None) or ()
     for i, value in enumerate(args):
         if value is None or isinstance(value, Tensor):
             continue
-        plain = _plain(value)
+        plain = value if type(value) in _JSON else _plain(value)
         if plain is not None:
             attrs[names[i] if i < len(names) else f"arg{i}"] = plain
     for name, value in kwargs.items():

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from graphscope.capture.guard import Guard
-from graphscope.capture.op_names import NO_OPS, op_attrs, op_name, why_opaque, written_arguments
+from graphscope.capture.op_names import NO_TENSOR, named, op_attrs, written_arguments
 from graphscope.capture.origins import Origins
 from graphscope.capture.regions import function_frame, transform_frame, unwrapped
 from graphscope.capture.rows import CallRow, OpRow
@@ -31,9 +31,12 @@ SAME_TENSOR_IS_NO_OP = frozenset(
 ALIASING = frozenset({"detach", "set", "view_as", "expand_as"})
 BOOKKEEPING_BUFFER = "num_batches_tracked"
 """BatchNorm's batch counter: adding one to it is no step of the computation, and the BatchNorm panel shows it."""
-HOLDERS = (tuple, list, dict)
 HANDLER_DEPTH = 4
 """Frames between ``user_line`` and the caller of a torch function."""
+
+
+_transforms = torch._C._are_functorch_transforms_active
+_grad_enabled = torch.is_grad_enabled
 
 
 class OpRecorder(TorchFunctionMode):
@@ -54,53 +57,57 @@ class OpRecorder(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        kwargs = kwargs or {}
         try:
-            result = func(*args, **kwargs)
+            result = func(*args, **kwargs) if kwargs else func(*args)
         except Exception:
-            self.guard.run(self._failed, func, args, kwargs)
+            self.guard.run(self._failed, func, args, kwargs or {})
             raise
-        if isinstance(result, Tensor) or result is None or (isinstance(result, HOLDERS) and type(result) not in NO_OPS):
+        if type(result) not in NO_TENSOR:
             started = time.perf_counter()
-            self.guard.run(self._record, func, args, kwargs, result)
+            self.guard.run(self._record, func, args, kwargs or {}, result)
             self.self_seconds += time.perf_counter() - started
         return result
 
     def _record(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> None:
-        named = op_name(func)
-        if named is None or not self.stack:
+        known = named(func)
+        if known is None or not self.stack:
             return
-        op, inplace = named
-        read = tensors_in(args) + (tensors_in(kwargs) if kwargs else [])
+        op, inplace = known.op, known.inplace
+        read = tensors_in(args)
+        if kwargs:
+            read += tensors_in(kwargs)
         if result is None:
-            outputs = written_arguments(func, op, inplace, args, kwargs)
+            outputs = written_arguments(func, inplace, args, kwargs)
             inplace = True
         else:
-            outputs = tensors_in(result)
+            outputs = [result] if isinstance(result, Tensor) else tensors_in(result)
         if not outputs:
             return
-        hidden = torch._C._are_functorch_transforms_active() or not torch.is_grad_enabled()
-        if hidden and self._inside_region(op, read, outputs):
+        if (_transforms() or not _grad_enabled()) and self._inside_region(op, read, outputs):
             return
-        self.origins.leave_region()
-        if not inplace and any(t is r for t in outputs for r in read):
+        if self.origins.open is not None:
+            self.origins.leave_region()
+        if not inplace and _shared(outputs, read):
             if op in SAME_TENSOR_IS_NO_OP:
                 return
             # It wrote into its input (relu with inplace=True, out=) or left it alone (dropout in eval mode).
             inplace = bool(kwargs.get("inplace")) or "out" in kwargs or _asked_inplace(func, args)
         if inplace and read and self.values.buffers.get(id(read[0]), "").endswith(BOOKKEEPING_BUFFER):
             return
-        row = OpRow(op, self.stack[-1], [self.values.read(t) for t in read], user_line(HANDLER_DEPTH))
+        row = OpRow(op, self.stack[-1], list(map(self.values.read, read)), user_line(HANDLER_DEPTH))
         self._add_outputs(row, read, outputs, inplace)
-        row.attrs = op_attrs(func, op, args, kwargs)
-        row.opaque = why_opaque(func, op)
+        if kwargs or len(args) > len(read):
+            row.attrs = op_attrs(known.arguments, args, kwargs)
+        if known.opaque:
+            row.opaque = known.opaque
         self.rows.append(row)
 
     def _add_outputs(self, row: OpRow, read: list[Tensor], outputs: list[Tensor], inplace: bool) -> None:
         """Values of what an op made; the node of the first one's gradient is the op's."""
-        row.inplace = inplace
+        if inplace:
+            row.inplace = True
         for output in outputs:
-            if inplace and any(output is r for r in read):
+            if inplace and _shared([output], read):
                 row.outputs += self.values.written(output)
                 continue
             if output._is_view() or row.op in ALIASING:
@@ -120,7 +127,7 @@ class OpRecorder(TorchFunctionMode):
         row.opaque = why
         self.rows.append(row)
         if outputs:
-            self._add_outputs(row, read, outputs, any(o is r for o in outputs for r in read))
+            self._add_outputs(row, read, outputs, _shared(outputs, read))
         return row
 
     def _inside_region(self, op: str, read: list[Tensor], outputs: list[Tensor]) -> bool:
@@ -139,7 +146,7 @@ class OpRecorder(TorchFunctionMode):
             cls = frame.f_locals["cls"]
             region = self.origins.region(frame, cls.__name__, tensors_in(frame.f_locals["args"]))
             for output in outputs:
-                if any(output is r for r in read):
+                if _shared([output], read):
                     region.row.inplace = True
                     written = self.values.written(output)
                     region.row.outputs += written
@@ -155,40 +162,38 @@ class OpRecorder(TorchFunctionMode):
 
     def _failed(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """The op that raised, with what it was given: the last node of a partial graph."""
-        named = op_name(func)
-        if named is None or not self.stack or (self.rows and self.rows[-1].failed):
+        known = named(func)
+        if known is None or not self.stack or (self.rows and self.rows[-1].failed):
             return
         read = [self.values.read(t) for t in tensors_in(args) + tensors_in(dict(kwargs))]
-        row = OpRow(named[0], self.stack[-1], read, user_line(HANDLER_DEPTH))
-        row.attrs = op_attrs(func, named[0], args, kwargs)
-        row.inplace, row.failed = named[1], True
+        row = OpRow(known.op, self.stack[-1], read, user_line(HANDLER_DEPTH))
+        row.attrs = op_attrs(known.arguments, args, kwargs)
+        row.inplace, row.failed = known.inplace, True
         self.rows.append(row)
 
     def module_calls(self) -> tuple[ModuleCall, ...]:
         """All calls as those of a Graph."""
-        values = self.values.values
+        value = self.values.value
         return tuple(
-            ModuleCall(i, c.fqn, c.call, c.parent, tuple([values[v] for v in c.outputs]), c.opaque or None)
+            ModuleCall(i, c.fqn, c.call, c.parent, tuple(map(value, c.outputs)), c.opaque or None)
             for i, c in enumerate(self.calls)
         )
 
     def nodes(self) -> tuple[OpNode, ...]:
-        """All rows as ops of a Graph."""
+        """All rows as ops of a Graph; to be called once, when nothing is recorded any more."""
         self.origins.leave_region()
         self.origins.prune()
-        values, calls = self.values.values, self.calls
-        made = []
-        for number, row in enumerate(self.rows):
-            call = calls[row.scope]
-            inputs = tuple([values[i] for i in row.inputs])
-            made.append(
-                OpNode(
-                    number, row.op, row.scope, call.fqn, call.call, inputs, tuple([values[i] for i in row.outputs]),
-                    tuple(dict.fromkeys([v.name for v in inputs if v.kind == "parameter"])), row.attrs, row.source,
-                    row.grad_fn, row.opaque, row.inplace, row.view, row.failed,
-                )
-            )  # fmt: skip
-        return tuple(made)
+        values, calls = self.values.all(), self.calls
+        return tuple([row.frozen(i, calls[row.scope], values) for i, row in enumerate(self.rows)])
+
+
+def _shared(outputs: list[Tensor], read: list[Tensor]) -> bool:
+    """Whether one of the outputs is one of the tensors read, the very object."""
+    for output in outputs:
+        for tensor in read:
+            if output is tensor:
+                return True
+    return False
 
 
 def _asked_inplace(func: Callable[..., Any], args: tuple[Any, ...]) -> bool:

@@ -37,15 +37,15 @@ class Origins:
         self.started = torch.autograd._get_sequence_nr()  # type: ignore[attr-defined]
         self.drain: Callable[[], None] = lambda: None
         """Draws what other threads did meanwhile."""
-        self._open: Region | None = None
+        self.open: Region | None = None
         self._done: list[Region] = []
 
     # Regions.
 
     def region(self, frame: FrameType, name: str, read: list[Tensor]) -> Region:
         """The region of a frame: the open one, or a new one that reads these tensors."""
-        if self._open is not None and self._open.frame is frame:
-            return self._open
+        if self.open is not None and self.open.frame is frame:
+            return self.open
         self.leave_region()
         ops = self.ops
         scope = ops.stack[-1]
@@ -53,7 +53,7 @@ class Origins:
             scope = parent  # a module called inside the transform: the node stands where the transform was called
         row = ops.opaque_row(name, scope, "", [], [])
         row.source = user_line(frame=frame.f_back)
-        region = self._open = Region(frame, name, row)
+        region = self.open = Region(frame, name, row)
         row.opaque = (
             f"under torch.func.{name}: its tensors have values only when the transform ends"
             if region.transform
@@ -76,7 +76,7 @@ class Origins:
 
     def leave_region(self) -> None:
         """The open region is over: its results have their grad_fn now."""
-        region, self._open = self._open, None
+        region, self.open = self.open, None
         if region is None:
             return
         function = region.function

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FrameType
 
@@ -13,9 +12,24 @@ _OURS = str(Path(__file__).resolve().parent.parent)
 _TORCH = str(Path(torch.__file__).resolve().parent)
 
 
-@lru_cache(maxsize=16_384)
+_VERDICTS: dict[int, tuple[CodeType, bool]] = {}
+"""By identity, with the code object held so that the number stays its own: hashing one reads all its instructions."""
+MOST_VERDICTS = 16_384
+
+
 def _is_users(code: CodeType) -> bool:
     """Whether code is the user's. The built-in trainer's networks count as the user's: they are what is looked at."""
+    known = _VERDICTS.get(id(code))
+    if known is not None:
+        return known[1]
+    if len(_VERDICTS) >= MOST_VERDICTS:
+        _VERDICTS.clear()
+    verdict = _looks_like_users(code)
+    _VERDICTS[id(code)] = code, verdict
+    return verdict
+
+
+def _looks_like_users(code: CodeType) -> bool:
     name = code.co_filename
     if name.startswith("<frozen"):
         return False

@@ -107,10 +107,10 @@ def loss_nodes(capture: ForwardCapture, chain: Iterable[LossOp], line: tuple[str
         return isinstance(read, int) or id(read) in made
 
     for op in chain:
-        values = capture.values.values
-        inputs = tuple(values[read] if isinstance(read, int) else made[id(read)] for read in op.reads if known(read))
-        value = Value(len(values), "op", "", op.shape, op.dtype, op.device, True)
-        values.append(value)
+        table = capture.values
+        inputs = tuple(table.value(r) if isinstance(r, int) else made[id(r)] for r in op.reads if known(r))
+        value = Value(len(table.rows), "op", "", op.shape, op.dtype, op.device, True)
+        table.add(value)
         made[id(op)] = value
         nodes.append(
             OpNode(

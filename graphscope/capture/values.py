@@ -16,26 +16,39 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphscope.capture.rows import ValueRow
 from graphscope.graph import Value
 
+PLAIN = frozenset({int, float, bool, str, bytes, type(None), torch.Size, torch.dtype, torch.device, slice})
+"""Types that hold no tensor."""
 MAX_DEPTH = 6
 """How deep tensors are looked for in lists, tuples, dicts and dataclasses."""
 
 
 def tensors_in(thing: Any, depth: int = MAX_DEPTH) -> list[Tensor]:
     """Tensors in nested lists, tuples, dicts and dataclasses, in order; iterators are not consumed."""
+    found: list[Tensor] = []
+    _collect(thing, found, depth)
+    return found
+
+
+def _collect(thing: Any, found: list[Tensor], depth: int) -> None:
     if isinstance(thing, Tensor):
-        return [thing]
-    if depth == 0 or thing is None or isinstance(thing, int | float | str | bytes):
-        return []
-    if isinstance(thing, list | tuple):
-        return [tensor for item in thing for tensor in tensors_in(item, depth - 1)]
-    if isinstance(thing, dict):
-        return [tensor for item in thing.values() for tensor in tensors_in(item, depth - 1)]
-    if hasattr(type(thing), "__dataclass_fields__"):
-        names = type(thing).__dataclass_fields__
-        return [tensor for name in names for tensor in tensors_in(getattr(thing, name, None), depth - 1)]
-    return []
+        found.append(thing)
+    elif depth == 0 or type(thing) in PLAIN:
+        return
+    elif isinstance(thing, (list, tuple)):  # a union of types would be made anew at every call
+        for item in thing:
+            if isinstance(item, Tensor):
+                found.append(item)
+            elif type(item) not in PLAIN:
+                _collect(item, found, depth - 1)
+    elif isinstance(thing, dict):
+        for item in thing.values():
+            _collect(item, found, depth - 1)
+    elif hasattr(type(thing), "__dataclass_fields__"):
+        for name in type(thing).__dataclass_fields__:
+            _collect(getattr(thing, name, None), found, depth - 1)
 
 
 def shape_of(tensor: Tensor) -> tuple[int, ...]:
@@ -72,11 +85,11 @@ def storage_of(tensor: Tensor) -> int | None:
 
 @dataclass(slots=True)
 class ValueTable:
-    """The values of one pass; a value is its index in ``values``."""
+    """The values of one pass; a value is a number, an index into ``rows``."""
 
     parameters: dict[int, str]
     buffers: dict[int, str]
-    values: list[Value] = field(default_factory=list)
+    rows: list[ValueRow | Value] = field(default_factory=list)
     origin: Callable[[Tensor], int | None] = lambda tensor: None
     """Asked about a tensor that is read and was never seen."""
     _known: dict[int, tuple[weakref.ref[Tensor], int]] = field(default_factory=dict)
@@ -85,11 +98,29 @@ class ValueTable:
 
     def make(self, tensor: Tensor, kind: str, name: str = "") -> int:
         """A new value for a tensor as it is now."""
-        number = len(self.values)
-        shape, dtype, device = shape_of(tensor), dtype_of(tensor), device_name(tensor.device)
-        self.values.append(Value(number, kind, name, shape, dtype, device, tensor.requires_grad))
+        number = len(self.rows)
+        try:
+            shape: Any = tensor.shape
+        except RuntimeError:  # nested tensors refuse to tell
+            shape = ()
+        self.rows.append(ValueRow(number, kind, name, shape, tensor.dtype, tensor.device, tensor.requires_grad))
         self._known[id(tensor)] = (weakref.ref(tensor), number)
         return number
+
+    def add(self, value: Value) -> None:
+        """A value that no tensor of this pass has (of the loss, read from autograd); its id is the next number."""
+        self.rows.append(value)
+
+    def all(self) -> list[Value]:
+        """Every value."""
+        return [self.value(number) for number in range(len(self.rows))]
+
+    def value(self, number: int) -> Value:
+        """What a value is."""
+        row = self.rows[number]
+        if isinstance(row, ValueRow):
+            self.rows[number] = row = row.frozen(_dtype_name(row.dtype), device_name(row.device))
+        return row
 
     def get(self, tensor: Tensor) -> int | None:
         """The present value of a tensor, or None if it was not seen in this pass."""
@@ -110,7 +141,7 @@ class ValueTable:
 
     def refresh(self, number: int, tensor: Tensor) -> None:
         """Autograd attached a tensor to its graph after it was made (the output of an autograd.Function)."""
-        self.values[number] = replace(self.values[number], requires_grad=tensor.requires_grad)
+        self.rows[number] = replace(self.value(number), requires_grad=tensor.requires_grad)
 
     def share(self, output: Tensor, inputs: list[Tensor]) -> bool:
         """Whether an output lives in the memory of an input; remembers it, for a later write into either."""
