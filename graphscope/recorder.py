@@ -56,7 +56,7 @@ class Recorder:
             return
         batch = list(records)
         if self._queue.qsize() >= MOST_WAITING:
-            kept = [r for r in batch if not isinstance(r, StepStats | LAYER_STATS)]
+            kept = [r for r in batch if not isinstance(r, (StepStats, *LAYER_STATS))]
             self.dropped += len(batch) - len(kept)
             batch = kept
         self._queue.put(batch)

@@ -22,6 +22,7 @@ from torch import nn
 import graphscope
 from graphscope.capture.guard import Guard
 from graphscope.capture.plan import Every, Schedule, Selection, checked_every
+from graphscope.capture.summary import path_of
 from graphscope.capture.trace import checked_model
 from graphscope.capture.watcher import Watcher
 from graphscope.errors import NotAModule, SessionClosed, UnknownName
@@ -78,6 +79,7 @@ class Session:
             graphscope=graphscope.__version__,
             torch=str(torch.__version__),
             python=platform.python_version(),
+            statistics=path_of(parameter),
             device="" if parameter is None else str(parameter.device),
             every="a function" if callable(every) else str(every),
             budget=self._schedule.budget,
@@ -100,6 +102,11 @@ class Session:
     def findings(self) -> list[Finding]:
         """What the rules found so far, errors first."""
         return self.run.findings
+
+    @property
+    def model(self) -> nn.Module | None:
+        """The watched model; None once it is gone."""
+        return self._watcher.root()
 
     @property
     def failure(self) -> str | None:
@@ -140,7 +147,7 @@ class Session:
             captured_steps=self._watcher.captured_steps,
             steps_per_second=(len(window) - 1) / seconds if seconds > 0 else None,
             overhead=self._schedule.overhead,
-            loss=last.scalars.get("loss") if last else None,
+            loss=next((r.scalars["loss"] for r in reversed(window) if "loss" in r.scalars), None),
             epoch=last.epoch if last else None,
             errors=severities.count("error"),
             warnings=severities.count("warning"),

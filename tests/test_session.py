@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 
 import numpy as np
@@ -170,6 +171,27 @@ def test_views_follow_on_the_recorders_thread_and_a_broken_one_is_dropped(tmp_pa
         assert session.run.steps == [0, 1, 2]
     assert len(got) == 2
     assert all(frames == records for frames, records in got)
+
+
+def test_a_disk_that_does_not_keep_up_costs_statistics_and_never_steps(tmp_path, monkeypatch):
+    from graphscope import recorder
+
+    gate, real = threading.Event(), recorder.RunWriter.append
+
+    def slow(self, records):
+        gate.wait(30)
+        return real(self, records)
+
+    monkeypatch.setattr(recorder.RunWriter, "append", slow)
+    monkeypatch.setattr(recorder, "MOST_WAITING", 3)
+    model = Mlp()
+    with graphscope.watch(model, every=1, run_dir=tmp_path / "run") as session:
+        loop(model, torch.randn(5, 6), 12)
+        gate.set()
+    run = graphscope.load(tmp_path / "run")
+    assert run.steps == list(range(12))
+    assert 0 < len(run.captured_steps) < 12 or any(np.isnan(run.series("hidden", "mean")[1]))
+    assert run.ends[-1].dropped == session._recorder.dropped > 0
 
 
 def test_check_finds_a_mistake_without_training(tmp_path):

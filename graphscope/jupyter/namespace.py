@@ -62,7 +62,7 @@ def live_sessions() -> list[Session]:
 
 def session_of(model: object) -> Session | None:
     """The newest session that watches this very object, whether it still runs or not; a live one comes first."""
-    watching = [session for session in live_sessions() if session._watcher.root() is model]
+    watching = [session for session in live_sessions() if session.model is model]
     return next((s for s in watching if s.state in ("live", "paused")), watching[0] if watching else None)
 
 
