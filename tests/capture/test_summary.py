@@ -1,16 +1,31 @@
-"""Every statistic against float64 numpy, on ordinary and on hostile numbers."""
+"""Every statistic against float64 numpy, ordinary and hostile numbers, by the C kernel and by torch operations."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from graphscope.capture.summary import FIELDS, change_base, collect, measure, measure_change
+from graphscope.capture import native
+from graphscope.capture.summary import FIELDS, change_base, collect, measure, measure_all, measure_change
 from graphscope.schema import ESTIMATE, HISTOGRAM_BINS, HISTOGRAM_ESTIMATE, NOT_MEASURED
+
+
+@pytest.fixture(autouse=True, params=["native", "torch"])
+def path(request, monkeypatch) -> str:
+    """Each test once with the kernel and once as where none was built."""
+    if request.param == "torch":
+        monkeypatch.setattr(native, "library", None)
+    elif native.library is None:
+        pytest.skip(native.missing)
+    return request.param
+
+
+# Hypothesis runs one test many times with the same fixture: nothing in it is used up.
+both_paths = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def statistics(tensor: torch.Tensor) -> dict[str, float]:
@@ -57,7 +72,7 @@ floats = hnp.arrays(
 
 
 @given(floats)
-@settings(max_examples=150)
+@settings(both_paths, max_examples=150)
 def test_statistics_equal_numpy_in_float64(array):
     got, want = statistics(torch.from_numpy(array)), reference(array)
     # Sums of numbers that cancel are only as exact as float64 is at their largest; extremes and counts are exact.
@@ -68,7 +83,7 @@ def test_statistics_equal_numpy_in_float64(array):
 
 
 @given(floats)
-@settings(max_examples=100)
+@settings(both_paths, max_examples=100)
 def test_histogram_counts_each_finite_nonzero_number_in_its_power_of_two(array):
     _, rows, histograms = collect([measure(torch.from_numpy(array))])
     assert rows.tolist() == [0]
@@ -83,10 +98,57 @@ def test_other_float_types_are_measured_as_their_own_numbers(dtype):
         np.testing.assert_allclose(got[name], want[name], rtol=1e-5, err_msg=name)
 
 
-def test_a_large_mean_does_not_swallow_a_small_spread():
-    x = 1000 + 1e-3 * torch.randn(300_000, dtype=torch.float32)
-    got, want = statistics(x), reference(x.numpy())
-    np.testing.assert_allclose(got["std"], want["std"], rtol=0.02)
+doubles = hnp.arrays(
+    np.float64,
+    hnp.array_shapes(max_dims=2, max_side=40),
+    elements=st.one_of(st.floats(), st.floats(-1, 1), st.sampled_from([0.0, 5e-324, 1e-200, -1e-200, 1e200, -1e200])),
+)
+
+
+@given(doubles)
+@settings(both_paths, max_examples=150)
+def test_doubles_whose_squares_no_double_holds_have_statistics(array):
+    got = statistics(torch.from_numpy(array))
+    finite = array[np.isfinite(array)]
+    scale = float(np.abs(finite).max(initial=0)) or 1.0
+    with np.errstate(all="ignore"):
+        want, scaled = reference(array), reference(finite / scale)
+    for name in ("min", "max", "absmax", "zeros", "nan", "pos_inf", "neg_inf"):
+        np.testing.assert_array_equal(got[name], want[name], err_msg=name)
+    for name in ("mean", "std", "l2"):
+        with np.errstate(over="ignore"):
+            expected = np.float64(scaled[name]) * scale
+        np.testing.assert_allclose(got[name], expected, rtol=1e-9, atol=1e-13 * array.size * scale, err_msg=name)
+
+
+def scaled_normal(n, scale=1.0, mean=0.0):
+    return mean + scale * np.random.default_rng(n).standard_normal(n)
+
+
+LARGE = {
+    "ordinary": scaled_normal(100_001),
+    "half zeros": np.maximum(scaled_normal(100_001), 0),
+    "constant": np.full(100_001, 0.1),
+    "zeros": np.zeros(100_001),
+    "tiny": scaled_normal(100_001, 1e-25),
+    "huge": scaled_normal(100_001, 1e25),
+    "large mean": scaled_normal(100_001, 1e-3, 1000.0),
+    "an outlier first": np.concatenate([[1e6], scaled_normal(100_000, 1e-3)]),
+    "channels": scaled_normal(100_000, 1e-2) + np.repeat(np.arange(200.0) * 10, 500),
+    "holes": np.where(np.arange(100_001) % 7 == 0, np.nan, scaled_normal(100_001)),
+    "nothing finite": np.full(100_001, np.inf),
+}
+
+
+@pytest.mark.parametrize("array", LARGE.values(), ids=LARGE)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
+def test_large_tensors_of_every_kind(array, dtype, path):
+    x = torch.from_numpy(array).to(dtype)
+    got, want = statistics(x), reference(x.double().numpy())
+    for name in FIELDS:
+        rtol = 1e-6 if path == "native" else 1e-4  # torch adds up floats in float
+        slack = {"mean": 1e-6 * want["std"], "std": 1e-8 * want["absmax"]}.get(name, 0.0)
+        np.testing.assert_allclose(got[name], want[name], rtol=rtol, atol=slack, err_msg=name)
 
 
 def test_large_tensors_have_exact_counts_and_an_announced_histogram_sample():
@@ -117,12 +179,44 @@ def test_layout_in_memory_does_not_matter(view):
         np.testing.assert_allclose(got[name], want[name], rtol=1e-6, err_msg=name)
 
 
+def test_a_view_whose_memory_has_the_other_sign_is_read_as_it_is_seen():
+    x = torch.view_as_complex(torch.randn(500, 2)).conj().imag
+    assert x.is_neg()
+    got, want = statistics(x), reference(x.resolve_neg().numpy())
+    for name in FIELDS:
+        np.testing.assert_allclose(got[name], want[name], rtol=1e-6, err_msg=name)
+
+
+def test_memory_that_is_not_aligned_is_read():
+    raw = torch.randn(3000).numpy().tobytes()
+    x = torch.frombuffer(bytearray(b"!" + raw), dtype=torch.float32, offset=1)
+    assert x.data_ptr() % 4
+    np.testing.assert_allclose(statistics(x)["std"], np.frombuffer(raw, np.float32).std(), rtol=1e-5)
+
+
+def test_many_tensors_at_once_have_the_rows_that_each_would_have():
+    many = [torch.randn(7, 9), torch.randn(20_000).bfloat16(), torch.arange(3), torch.randn(5, 6).t(), torch.empty(0)]
+    (table, with_histogram, histograms), alone = collect(measure_all(many)), collect([measure(x) for x in many])
+    np.testing.assert_array_equal(table, alone[0])
+    np.testing.assert_array_equal(with_histogram, alone[1])
+    np.testing.assert_array_equal(histograms, alone[2])
+    assert [row.flags for row in measure_all(many)] == [measure(x).flags for x in many]
+
+
 def test_an_expanded_view_of_a_terabyte_is_measured_from_what_it_stores():
     small = torch.tensor([1.0, 0.0, -2.0])
     got = statistics(small.expand(10**12, 3))
     assert got["zeros"] == 10**12
     np.testing.assert_allclose([got["mean"], got["std"]], [small.mean(), small.std(correction=0)], rtol=1e-6)
     np.testing.assert_allclose(got["l2"], np.sqrt(5e12), rtol=1e-6)
+
+
+def freed():
+    """A view whose memory sharded training has given back."""
+    whole = torch.randn(8)
+    view = whole[2:5]
+    whole.untyped_storage().resize_(0)
+    return view
 
 
 @pytest.mark.parametrize(
@@ -137,6 +231,7 @@ def test_an_expanded_view_of_a_terabyte_is_measured_from_what_it_stores():
         (torch.quantize_per_tensor(torch.randn(3), 0.1, 0, torch.qint8), "quantised"),
         (torch.nested.nested_tensor([torch.randn(2), torch.randn(3)]), "nested"),
         (torch.randn(2).to(torch.float8_e4m3fn), "float8"),
+        (freed(), "freed"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
