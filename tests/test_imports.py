@@ -70,10 +70,11 @@ TYPESCRIPT = {
     "run": "base schema",
     "layout": "base type:run type:schema @dagrejs/dagre",
     "sources": "base run schema type:@anywidget/types",
-    "panels": "base run schema preact @preact/signals uplot",
-    "views": "base run layout panels schema type:sources preact @preact/signals uplot",
-    "lab": "base run layout panels views sources schema preact @preact/signals @jupyterlab/* @lumino/*",
-    "entry": "base run layout panels views sources lab schema preact @preact/signals @jupyterlab/* @lumino/*"
+    "store": "base run layout schema type:sources preact @preact/signals",
+    "panels": "base run store schema preact @preact/signals",
+    "views": "base run layout store panels schema type:sources preact @preact/signals",
+    "lab": "base run layout store panels views sources schema preact @preact/signals @jupyterlab/* @lumino/*",
+    "entry": "base run layout store panels views sources lab schema preact @preact/signals @jupyterlab/* @lumino/*"
     " type:@anywidget/types",
 }
 

@@ -4,7 +4,7 @@ import { useMemo, useState } from "preact/hooks";
 import { count, fixed, setting } from "../base/format";
 import { type Theme, ramp, rgb } from "../base/theme";
 import type { BatchNormStats } from "../schema";
-import { linear, path, ticks } from "../views/time-scale";
+import { linear, path, ticks } from "./time-scale";
 import { columnsOver } from "./density";
 import { channelsByWeight, forgetsIn, meanAbsolute, meanDrift, noise, varianceDrift } from "./drift";
 import { Heat } from "./heat";

@@ -2,7 +2,7 @@
 
 import { count, percent, setting } from "../base/format";
 import type { DropoutStats } from "../schema";
-import { linear } from "../views/time-scale";
+import { linear } from "./time-scale";
 import { dropBand, drawn } from "./binomial";
 import type { Panel, PanelProps } from "./panel";
 

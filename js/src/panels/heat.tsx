@@ -2,7 +2,7 @@
 
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { type Rgb, type Theme, readTheme } from "../base/theme";
-import { useStore } from "../views/state";
+import { useStore } from "../store/state";
 
 interface Props {
   rows: number;

@@ -13,7 +13,7 @@ import { FindingsPane } from "./findings";
 import { GraphPane } from "./graph-pane";
 import { listenToKeys } from "./keys";
 import { makeReachable } from "./reachable";
-import { StoreContext, type Tab, ask, createStore, shownTab, useStore } from "./state";
+import { StoreContext, type Tab, ask, createStore, shownTab, useStore } from "../store/state";
 import { StatusLine } from "./statusline";
 import { NarrowControls, TimeBar } from "./timebar";
 import { TimeChart } from "./time-chart";

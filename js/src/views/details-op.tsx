@@ -5,7 +5,7 @@ import { Shape } from "../base/icons";
 import { callId } from "../layout/hierarchy";
 import type { Graph, Op } from "../run/graph";
 import { SourceLine } from "./details";
-import { select, useStore } from "./state";
+import { select, useStore } from "../store/state";
 
 export function OpDetails({ graph, op }: { graph: Graph; op: Op }) {
   const store = useStore();

@@ -11,7 +11,7 @@ import type { Finding, LayerStats } from "../schema";
 import { OpDetails } from "./details-op";
 import { findingKey } from "./findings";
 import { Overview } from "./overview";
-import { select, useStore } from "./state";
+import { select, useStore } from "../store/state";
 import { useSize } from "./use-size";
 
 export function Details() {

@@ -5,7 +5,7 @@ import { openItems } from "../layout/expansion";
 import { SCALES, type ColorBy } from "../run/queries";
 import { ROLES } from "../schema";
 import type { Batch } from "../sources/source";
-import { type Store, ask, goTo, neighbour, select } from "./state";
+import { type Store, ask, goTo, neighbour, select } from "../store/state";
 
 /** What a notebook shares with a view, by the names of the widget's traits. */
 export interface Traits {

@@ -3,7 +3,7 @@
 import { count, setting } from "../base/format";
 import { Icon, Shape } from "../base/icons";
 import type { Finding } from "../schema";
-import { goTo, select, useStore } from "./state";
+import { goTo, select, useStore } from "../store/state";
 
 /** A later finding with the same key takes the place of an earlier one. */
 export const findingKey = (finding: Finding) => `${finding.rule}#${finding.call}#${finding.fqn}`;

@@ -11,7 +11,7 @@ import { visibleAt } from "../layout/expansion";
 import { GraphCanvas } from "./canvas/graph-canvas";
 import { Legend } from "./legend";
 import { type LooksOf, looksOf } from "./looks";
-import { type Store, select, toggle, useStore } from "./state";
+import { type Store, select, toggle, useStore } from "../store/state";
 import { useSize } from "./use-size";
 
 /** Where keys of the whole mount reach the picture. */

@@ -1,7 +1,7 @@
 /** Keys that work anywhere in a mount but in its fields: / search, f fit, [ ] steps, space play. */
 
 import { pictures } from "./graph-pane";
-import { type Store, goTo, neighbour } from "./state";
+import { type Store, goTo, neighbour } from "../store/state";
 
 export function listenToKeys(root: HTMLElement, store: Store): () => void {
   const onKey = (event: KeyboardEvent) => {

@@ -2,7 +2,7 @@
 
 import type { Series } from "../run/run";
 import type { Frame } from "./time-chart";
-import type { Scale } from "./time-scale";
+import type { Scale } from "../panels/time-scale";
 
 const CHARACTER = 6.6; // px of bold 11 px text
 const [ASCENT, DESCENT] = [9, 3];

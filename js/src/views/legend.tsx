@@ -2,7 +2,7 @@
 
 import { fixed, percent } from "../base/format";
 import { SCALES } from "../run/queries";
-import { useStore } from "./state";
+import { useStore } from "../store/state";
 
 const STOPS = ["n3", "n2", "n1", "0", "p1", "p2", "p3"];
 const HEALTHY = 44; // px: the healthy band is wide, deviations are narrow

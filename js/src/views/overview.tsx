@@ -3,7 +3,7 @@
 import { count, date, percent, plural, setting } from "../base/format";
 import { Shape } from "../base/icons";
 import { findingKey } from "./findings";
-import { useStore } from "./state";
+import { useStore } from "../store/state";
 import { overheadOf } from "./timebar";
 
 export function Overview() {

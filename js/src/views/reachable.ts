@@ -1,7 +1,7 @@
 /** A mount's root -> something the sidebar can find and steer: it carries its session's id and takes a selection. */
 
 import { effect } from "@preact/signals";
-import { type Store, select } from "./state";
+import { type Store, select } from "../store/state";
 
 /** Event whose `detail` is the id of the node to select. */
 export const SELECT_EVENT = "graphscope:select";

@@ -3,7 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { duration } from "../base/format";
 import { Icon, Shape } from "../base/icons";
-import { useStore } from "./state";
+import { useStore } from "../store/state";
 
 export function StatusLine() {
   const { kernel, answer } = useStore();

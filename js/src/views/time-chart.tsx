@@ -4,9 +4,9 @@ import { useMemo, useRef, useState } from "preact/hooks";
 import { count, setting, value } from "../base/format";
 import type { Series } from "../run/run";
 import { labelPlace } from "./label-place";
-import { goTo, neighbour, useStore } from "./state";
+import { goTo, neighbour, useStore } from "../store/state";
 import { EpochRow, EventLane } from "./time-events";
-import { type Scale, epochStarts, extent, jumps, linear, logarithmic, path, smoothed, ticks } from "./time-scale";
+import { type Scale, epochStarts, extent, jumps, linear, logarithmic, path, smoothed, ticks } from "../panels/time-scale";
 import { useSize } from "./use-size";
 
 /** Where things are, px. */

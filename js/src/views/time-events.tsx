@@ -4,9 +4,9 @@ import { count, percent, value } from "../base/format";
 import { type Mark, Shape } from "../base/icons";
 import type { Finding } from "../schema";
 import { findingKey } from "./findings";
-import { goTo, useStore } from "./state";
+import { goTo, useStore } from "../store/state";
 import type { Frame } from "./time-chart";
-import { type Scale, epochStarts, graphChanges } from "./time-scale";
+import { type Scale, epochStarts, graphChanges } from "../panels/time-scale";
 
 const CHARACTER = 6.2; // px of 11 px text, a little wide: what does not surely fit is left out
 

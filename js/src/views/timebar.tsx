@@ -3,7 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { count, fixed, percent, value } from "../base/format";
 import { Icon, Shape } from "../base/icons";
-import { goTo, neighbour, shownTab, useStore } from "./state";
+import { goTo, neighbour, shownTab, useStore } from "../store/state";
 import { TimeChart } from "./time-chart";
 import { ColourMenu, DepthMenu } from "./topbar";
 

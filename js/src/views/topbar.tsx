@@ -5,7 +5,7 @@ import { Brand, Icon } from "../base/icons";
 import { type ColorBy, SCALES } from "../run/queries";
 import { saveReport } from "./effects";
 import { Menu } from "./menu";
-import { openTo, select, useStore } from "./state";
+import { openTo, select, useStore } from "../store/state";
 
 const COLOURS: { value: ColorBy; label: string }[] = [
   ...(Object.keys(SCALES) as (keyof typeof SCALES)[]).map((value) => ({ value, label: SCALES[value].menu })), { value: "none", label: "nothing" },

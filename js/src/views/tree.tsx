@@ -8,8 +8,8 @@ import { count, plural } from "../base/format";
 import { Icon, Shape } from "../base/icons";
 import { health } from "../run/queries";
 import { MicroBar, levelText } from "./bars";
-import { marks } from "./search";
-import { select, toggle, useStore } from "./state";
+import { marks } from "../store/search";
+import { select, toggle, useStore } from "../store/state";
 import { type TreeRow, treeRows } from "./tree-rows";
 
 const ROW = 24;

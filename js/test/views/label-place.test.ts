@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { labelPlace } from "../../src/views/label-place";
-import { linear } from "../../src/views/time-scale";
+import { linear } from "../../src/panels/time-scale";
 
 const frame = { height: 124, left: 0, right: 400, top: 10, bottom: 100, lane: 0, axis: 0 };
 const x = linear(0, 10, 0, 400);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { epochStarts, extent, graphChanges, jumps, linear, logarithmic, path, smoothed, ticks } from "../../src/views/time-scale";
+import { epochStarts, extent, graphChanges, jumps, linear, logarithmic, path, smoothed, ticks } from "../../src/panels/time-scale";
 
 const series = (values: (number | null)[]) => ({ steps: values.map((_, i) => i), values });
 
