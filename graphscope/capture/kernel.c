@@ -196,45 +196,48 @@ INLINE void add(Moments *m, const Sums *s, double shift) {
     m->zeros += s->zeros;
 }
 
-/* One block of floats, exactly. With one of its own numbers as shift, a block loses at most the digits of n. */
-INLINE void add_floats_exactly(Moments *m, const float *x, int n) {
-    float finite[BLOCK];
-    Sums s = sums_of_floats(x, n, x[0], (const char *)(x + BLOCK), 4);
-    sums_in_double(x, n, x[0], &s);
-    if (!is_finite(s.squares)) { /* squares of floats are no doubles too large: something is NaN or Inf */
-        n = finite_floats(x, n, finite, m);
-        if (!n) return;
-        x = finite;
-        s = sums_of_floats(x, n, x[0], (const char *)x, 0);
-        sums_in_double(x, n, x[0], &s);
-    }
-    add(m, &s, x[0]);
-}
-
-/* The same in float, where that is good enough. */
-INLINE void add_floats(Moments *m, const float *x, int n, const char *ahead, int step) {
+/* One block of floats, in float lanes; 0 if they are not good enough for it. */
+INLINE int add_floats(Moments *m, const float *x, int n, const char *ahead, int step) {
     float shift = m->n ? (float)m->mean : is_finite(x[0]) ? x[0] : 0;
     Sums s = sums_of_floats(x, n, shift, ahead, step);
     if (s.low == s.high && is_finite(s.sum)) { /* constant, most often zero */
         s.sum = s.squares = 0;
-        add(m, &s, s.low);
-    } else if (is_finite(s.squares) && s.squares > 0x1p-80 && m2_of(&s) > s.squares / 8) {
-        add(m, &s, shift);
-    } else {
-        add_floats_exactly(m, x, n);
+        shift = (float)s.low;
+    } else if (!(is_finite(s.squares) && s.squares > 0x1p-80 && m2_of(&s) > s.squares / 8)) {
+        return 0;
+    }
+    add(m, &s, shift);
+    return 1;
+}
+
+/* The same exactly. With one of its own numbers as shift, a block loses at most the digits of n. */
+INLINE void add_floats_exactly(Moments *m, const float *x, int n) {
+    float finite[BLOCK];
+    for (;;) {
+        Sums s = sums_of_floats(x, n, x[0], (const char *)(x + BLOCK), 4);
+        sums_in_double(x, n, x[0], &s);
+        if (is_finite(s.squares)) { /* squares of floats are no doubles too large: otherwise something is NaN or Inf */
+            add(m, &s, x[0]);
+            return;
+        }
+        n = finite_floats(x, n, finite, m);
+        if (!n) return;
+        x = finite;
     }
 }
 
 INLINE void add_doubles(Moments *m, const double *x, int n) {
     double finite[BLOCK];
-    Sums s = sums_of_doubles(x, n, x[0], (const char *)(x + BLOCK), 8);
-    if (!is_finite(s.squares)) {
+    for (;;) {
+        Sums s = sums_of_doubles(x, n, x[0], (const char *)(x + BLOCK), 8);
+        if (is_finite(s.squares) || x == finite) { /* beyond 1e154 it stays so: see rescaled */
+            add(m, &s, x[0]);
+            return;
+        }
         n = finite_doubles(x, n, finite, m);
         if (!n) return;
         x = finite;
-        s = sums_of_doubles(x, n, x[0], (const char *)x, 0); /* beyond 1e154 still not finite: see rescaled */
     }
-    add(m, &s, x[0]);
 }
 
 /* float64 whose squares leave the range of double: mean and m2 of x * 2**-e, with e the exponent of the largest. */
@@ -355,13 +358,13 @@ INLINE void statistics(const char *data, int64_t count, int dtype, double *value
         }
         const float *x = (const float *)here;
         if (dtype != FLOAT32) {
-            widen(here, dtype, n, block.floats);
+            if (dtype == BFLOAT16) widen(here, BFLOAT16, n, block.floats);
+            else widen(here, FLOAT16, n, block.floats);
             x = block.floats;
         } else if ((uintptr_t)here % sizeof(float)) {
             x = memcpy(block.floats, here, sizeof(float) * n);
         }
-        if (count <= EXACT_SUMS) add_floats_exactly(&m, x, n);
-        else add_floats(&m, x, n, here + AHEAD * size / 4, size);
+        if (count <= EXACT_SUMS || !add_floats(&m, x, n, here + AHEAD * size / 4, size)) add_floats_exactly(&m, x, n);
         for (int span = 0; histogram && span < n; span += SPAN) {
             Run run = run_of(span, n, at, share);
             scatter(x + run.first, run.n, tables - 1, table, subnormal, next + 2 * span / SHARE * size, size);
@@ -393,8 +396,9 @@ INLINE void statistics(const char *data, int64_t count, int dtype, double *value
 /* ---- Per channel ------------------------------------------------------------------------------------------------- */
 
 INLINE const float *floats_at(const char *data, int64_t at, int n, int dtype, float *buffer) {
-    if (dtype == FLOAT32) return memcpy(buffer, data + 4 * at, sizeof(float) * n);
-    widen(data + 2 * at, dtype, n, buffer);
+    if (dtype == FLOAT32) memcpy(buffer, data + 4 * at, sizeof(float) * n);
+    else if (dtype == BFLOAT16) widen(data + 2 * at, BFLOAT16, n, buffer);
+    else widen(data + 2 * at, FLOAT16, n, buffer);
     return buffer;
 }
 
@@ -447,16 +451,11 @@ INLINE void channels_of(const char *data, int dtype, int64_t outer, int64_t chan
 
 #define VARIANT(NAME, TARGET)                                                                                       \
     TARGET static void statistics_##NAME(const char *x, int64_t n, int dtype, double *values, double *histogram) {  \
-        if (dtype == FLOAT32) statistics(x, n, FLOAT32, values, histogram);                                         \
-        else if (dtype == FLOAT64) statistics(x, n, FLOAT64, values, histogram);                                    \
-        else if (dtype == BFLOAT16) statistics(x, n, BFLOAT16, values, histogram);                                  \
-        else statistics(x, n, FLOAT16, values, histogram);                                                          \
+        statistics(x, n, dtype, values, histogram);                                                                 \
     }                                                                                                               \
     TARGET static void channels_##NAME(const char *x, int dtype, int64_t outer, int64_t channels, int64_t inner,    \
                                        double *mean, double *variance) {                                            \
-        if (dtype == FLOAT32) channels_of(x, FLOAT32, outer, channels, inner, mean, variance);                      \
-        else if (dtype == BFLOAT16) channels_of(x, BFLOAT16, outer, channels, inner, mean, variance);               \
-        else channels_of(x, FLOAT16, outer, channels, inner, mean, variance);                                       \
+        channels_of(x, dtype, outer, channels, inner, mean, variance);                                              \
     }
 VARIANT(baseline, )
 #if defined(__x86_64__)
