@@ -416,7 +416,14 @@ export interface TrainerStatus {
   /** What the data set is, in words, for instance `1,437 training images`. */
   readonly data_text: string;
   readonly model_text: string;
+  /** Why it failed, or why it paused where a condition held. */
   readonly message: string;
+  /** Drop probability by module path of the network's Dropout layers. */
+  readonly dropout: Record<string, number>;
+  /** The condition on which it pauses; empty: none. */
+  readonly break_when: string;
+  /** While it is paused by that condition: path of the module it is about. */
+  readonly broke_at: string;
 }
 
 /** Answer to Select: one address over all recorded steps, unthinned. */
@@ -518,6 +525,25 @@ export interface TrainerSet {
   readonly lr: number;
 }
 
+/** Change the momentum, or the first beta of Adam, from the next batch on. */
+export interface TrainerMomentum {
+  readonly kind: "trainer_momentum";
+  readonly momentum: number;
+}
+
+/** Change the drop probability of one Dropout layer from the next batch on. */
+export interface TrainerDropout {
+  readonly kind: "trainer_dropout";
+  readonly fqn: string;
+  readonly p: number;
+}
+
+/** Pause where a condition begins to hold (grammar: `graphscope/conditions.py`); an empty one is none. */
+export interface TrainerBreak {
+  readonly kind: "trainer_break";
+  readonly condition: string;
+}
+
 /** The sidebar asks what lives in the kernel. */
 export interface ListKernel {
   readonly kind: "list";
@@ -570,6 +596,9 @@ export type Command =
   | TrainerStep
   | TrainerStop
   | TrainerSet
+  | TrainerMomentum
+  | TrainerDropout
+  | TrainerBreak
   | ListKernel
   | Open;
 
@@ -788,6 +817,9 @@ export const JSON_FIELDS: { readonly [kind: string]: { readonly [field: string]:
     data_text: "string",
     model_text: "string",
     message: "string",
+    dropout: "Record<string, number>",
+    break_when: "string",
+    broke_at: "string",
   },
   series: {"request": "number", "address": "number", "role": "number"},
   pong: {"request": "number"},
@@ -831,7 +863,7 @@ export const DEFAULTS: { readonly [kind: string]: { readonly [field: string]: un
   note: {"step": null},
   run_end: {"dropped": 0, "reason": "closed"},
   session_status: {"message": ""},
-  trainer_status: {"message": ""},
+  trainer_status: {"message": "", "dropout": {}, "break_when": "", "broke_at": ""},
 };
 
 /** What a field means, in words a tooltip can show. */

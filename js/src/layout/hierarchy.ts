@@ -183,4 +183,8 @@ function moduleItems(hierarchy: Hierarchy): void {
       title: title(module.type, module.parameterCount),
     });
   }
+  const [root] = graph.modules;
+  if (root && graph.modules.length === 1) { // the root is the paper; alone, it is also what is drawn on it
+    addItem(hierarchy, itemOf[root.id], { id: `${root.fqn}#0`, kind: "module", label: root.name, detail: moduleDetail(root, null, graph), title: title(root.type, root.parameterCount) });
+  }
 }

@@ -103,8 +103,9 @@ export function resolve(graph: Graph | null, id: string): Selected {
   const module = graph.modules.find((candidate) => candidate.fqn === id);
   if (module) return { kind: "module", module, call: graph.calls.find((call) => call.module === module.id) ?? null };
   const [, fqn, number] = /^(.*)#(\d+)$/s.exec(id) ?? [];
-  const call = fqn === undefined ? undefined : graph.calls.find((candidate) => candidate.fqn === fqn && candidate.call === Number(number));
-  if (call) return { kind: "module", module: graph.modules[call.module]!, call };
+  const called = graph.modules.find((candidate) => candidate.fqn === fqn);
+  const call = graph.calls.find((candidate) => candidate.fqn === fqn && candidate.call === Number(number)) ?? null;
+  if (called && (call || !graph.traced)) return { kind: "module", module: called, call };
   const op = id.startsWith("op:") ? graph.ops[Number(id.slice(3))] : undefined;
   return op ? { kind: "op", op } : { kind: "unknown", id };
 }

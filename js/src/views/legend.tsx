@@ -13,7 +13,7 @@ export function Legend({ width }: { width: number }) {
   const kind = colorBy.value;
   return (
     <div class="gs-row gs-legend gs-s gs-2" style={{ padding: "0 8px", gap: "12px" }}>
-      {kind !== "none" && shown.value !== null && <><span class="gs-nowrap">{SCALES[kind].label}</span><Stops kind={kind} /></>}
+      {kind !== "none" && shown.value !== null && <>{width > 300 && <span class="gs-nowrap">{SCALES[kind].label}</span>}<Stops kind={kind} /></>}
       {width > 400 && <Edges gradients={shown.value !== null} />}
     </div>
   );

@@ -154,6 +154,13 @@ describe("a module tree without a pass", () => {
     const top = scene.nodes.filter((n) => n.depth === 1);
     top.slice(1).forEach((n, i) => expect(n.y).toBeGreaterThanOrEqual(top[i].y + top[i].h));
   });
+
+  it("draws a model that is one module alone, rather than an empty sheet", () => {
+    const [root] = resNet(3).modules;
+    const lone = { ...root!, children: [] };
+    const tree: Graph = { ...resNet(3), traced: false, modules: [lone], ops: [], calls: [], values: [], inputs: [], outputs: [] };
+    expect(sceneNow(hierarchyOf(tree), new Set(), measure).nodes.map((n) => [n.id, n.label])).toEqual([["#0", lone.name]]);
+  });
 });
 
 describe("what is open", () => {
