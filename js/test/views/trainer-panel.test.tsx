@@ -11,7 +11,7 @@ function status(part: Partial<TrainerStatus> = {}): TrainerStatus {
     settings: { data: "digits", model: "cnn-bn", optimizer: "momentum", lr: 0.05, momentum: 0.9, weight_decay: 0, schedule: "constant", batch_size: 64, epochs: 3, seed: 0 },
     choices: { data: ["digits", "shapes"], model: ["cnn-bn", "mlp"], optimizer: ["sgd", "momentum", "adam"], schedule: ["constant", "cosine"] },
     step: 0, total_steps: 69, epoch: 0, epochs: 3, loss: null, accuracy: null, test_accuracy: null, images_per_second: null, seconds_left: null,
-    data_text: "1,437 training images", model_text: "1,199,978 parameters", message: "", ...part,
+    data_text: "1,437 training images", model_text: "1,199,978 parameters", message: "", dropout: {}, break_when: "", broke_at: "", ...part,
   };
 }
 
