@@ -18,6 +18,7 @@ from graphscope.capture.modules import walk_modules
 MARK = "_torchdynamo_orig_callable"
 """Attribute that ``torch.compile`` leaves on every callable it made."""
 
+FUNCTIONS = frozenset({types.FunctionType, types.MethodType})
 COMPILED_GLOBAL = (
     "A forward of this model calls a global function made by torch.compile: ops and activations are not observed, "
     "since looking would change what is compiled. Loss, parameters, gradients and updates are recorded. "
@@ -42,7 +43,7 @@ def is_compiled(module: nn.Module) -> bool:
 def compiled_functions(module: nn.Module) -> Iterator[tuple[str, Any]]:
     """Attributes of a module that hold a function made by torch.compile, ``forward`` apart."""
     for name, thing in module.__dict__.items():
-        if isinstance(thing, types.FunctionType | types.MethodType) and name != "forward" and hasattr(thing, MARK):
+        if type(thing) in FUNCTIONS and name != "forward" and hasattr(thing, MARK):
             yield name, thing
 
 

@@ -250,7 +250,7 @@ class ForwardCapture:
         """What ran, as a Graph; with the ops between the output and the loss where backward showed them."""
         with resting_collector():
             nodes = self.ops.nodes()
-            return Graph(
+            graph = Graph(
                 modules=self.tree.infos,
                 calls=self.ops.module_calls(),
                 nodes=(*nodes, *loss_nodes) if loss_nodes else nodes,
@@ -258,6 +258,8 @@ class ForwardCapture:
                 outputs=tuple(self.values.value(v) for v in self.outputs),
                 partial=self.error or "",
             )
+            self.ops.release()
+            return graph
 
     def take_seconds(self) -> float:
         """Time spent in our code on the training thread since the last call."""

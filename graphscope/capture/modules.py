@@ -45,13 +45,14 @@ def walk_modules(root: nn.Module) -> Iterator[tuple[str, nn.Module, str | None]]
 
 def tree_signature(root: nn.Module) -> int:
     """A number that stays the same as long as the model is made of the same modules and parameters."""
-    return hash(
-        tuple(
-            part
-            for _, module, _ in walk_modules(root)
-            for part in (id(module), *map(id, module._parameters.values()), *map(id, module._buffers.values()))
-        )
-    )
+    parts: list[int] = []
+    for _, module, _ in walk_modules(root):
+        parts += _signature_part(module)
+    return hash(tuple(parts))
+
+
+def _signature_part(module: nn.Module) -> tuple[int, ...]:
+    return id(module), *map(id, module._parameters.values()), *map(id, module._buffers.values())
 
 
 def _extra_repr(module: nn.Module) -> str:
@@ -64,9 +65,11 @@ def _extra_repr(module: nn.Module) -> str:
 def read_modules(root: nn.Module) -> ModuleTree:
     """A model -> its tree. Lazy parameters have no shape yet and are shown as ``()``."""
     infos: list[ModuleInfo] = []
-    tree = ModuleTree((), {}, {}, {}, tree_signature(root))
+    tree = ModuleTree((), {}, {}, {}, 0)
+    parts: list[int] = []
     for fqn, module, parent in walk_modules(root):
         prefix = f"{fqn}." if fqn else ""
+        parts += _signature_part(module)
         parameters = []
         for name, parameter in module._parameters.items():
             if parameter is None:
@@ -81,6 +84,7 @@ def read_modules(root: nn.Module) -> ModuleTree:
         tree.fqn_of[id(module)] = fqn
         infos.append(ModuleInfo(fqn, type(module).__name__, _extra_repr(module), parent, tuple(parameters)))
     tree.infos = tuple(infos)
+    tree.signature = hash(tuple(parts))
     return tree
 
 

@@ -21,7 +21,7 @@ from graphscope.capture.origins import Origins
 from graphscope.capture.regions import function_frame, transform_frame, unwrapped
 from graphscope.capture.rows import CallRow, OpRow
 from graphscope.capture.source import user_line
-from graphscope.capture.values import ValueTable, tensors_in
+from graphscope.capture.values import PLAIN, ValueTable, tensors_in
 from graphscope.graph import ModuleCall, OpNode
 
 SAME_TENSOR_IS_NO_OP = frozenset(
@@ -73,7 +73,12 @@ class OpRecorder(TorchFunctionMode):
         if known is None or not self.stack:
             return
         op, inplace = known.op, known.inplace
-        read = tensors_in(args)
+        read: list[Tensor] = []
+        for argument in args:
+            if isinstance(argument, Tensor):
+                read.append(argument)
+            elif type(argument) not in PLAIN:
+                read += tensors_in(argument)
         if kwargs:
             read += tensors_in(kwargs)
         if result is None:
@@ -94,7 +99,7 @@ class OpRecorder(TorchFunctionMode):
             inplace = bool(kwargs.get("inplace")) or "out" in kwargs or _asked_inplace(func, args)
         if inplace and read and self.values.buffers.get(id(read[0]), "").endswith(BOOKKEEPING_BUFFER):
             return
-        row = OpRow(op, self.stack[-1], list(map(self.values.read, read)), user_line(HANDLER_DEPTH))
+        row = OpRow(op, self.stack[-1], [self.values.read(t) for t in read], user_line(HANDLER_DEPTH))
         self._add_outputs(row, read, outputs, inplace)
         if kwargs or len(args) > len(read):
             row.attrs = op_attrs(known.arguments, args, kwargs)
@@ -171,6 +176,12 @@ class OpRecorder(TorchFunctionMode):
         row.inplace, row.failed = known.inplace, True
         self.rows.append(row)
 
+    def release(self) -> None:
+        """Ends the circles between recorder, origins and values: what was recorded goes without a collection."""
+        self.values.origin = _from_outside
+        self.origins.drain = _nothing
+        del self.origins
+
     def module_calls(self) -> tuple[ModuleCall, ...]:
         """All calls as those of a Graph."""
         value = self.values.value
@@ -185,6 +196,14 @@ class OpRecorder(TorchFunctionMode):
         self.origins.prune()
         values, calls = self.values.all(), self.calls
         return tuple([row.frozen(i, calls[row.scope], values) for i, row in enumerate(self.rows)])
+
+
+def _from_outside(tensor: Tensor) -> None:
+    return None
+
+
+def _nothing() -> None:
+    return None
 
 
 def _shared(outputs: list[Tensor], read: list[Tensor]) -> bool:

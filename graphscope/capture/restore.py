@@ -28,7 +28,7 @@ def restored(root: nn.Module) -> Iterator[None]:
         for module in modules
         for name, buffer in module._buffers.items()
     ]
-    states = _random_states(root)
+    states = _random_states(modules)
     try:
         yield
     finally:
@@ -41,9 +41,10 @@ def restored(root: nn.Module) -> Iterator[None]:
         _restore_random(states)
 
 
-def _random_states(root: nn.Module) -> dict[str, Any]:
+def _random_states(modules: list[nn.Module]) -> dict[str, Any]:
     numpy = sys.modules.get("numpy")
-    devices = {t.device for t in (*root.parameters(), *root.buffers()) if t.device.type == "cuda"}
+    tensors = (t for m in modules for t in (*m._parameters.values(), *m._buffers.values()) if t is not None)
+    devices = {t.device for t in tensors if t.is_cuda}
     return {
         "torch": torch.get_rng_state(),
         "cuda": {device: torch.cuda.get_rng_state(device) for device in devices},
