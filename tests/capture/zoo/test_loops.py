@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphscope.capture.trace import trace
 from graphscope.session import watch
 from tests.capture.zoo.drawing import held
 
@@ -247,86 +245,3 @@ def test_a_backward_that_raises_keeps_what_was_seen_and_says_where(tmp_path):
     assert run.series("b", "l2", role="gradient")[1].size == 1
     assert run.passes[-1].error.startswith("backward ended early")
     assert run.passes[-1].error_fqn == "b", "the last module whose gradient was seen"
-
-
-class Deep(nn.Module):
-    """One module inside another, and so on."""
-
-    def __init__(self, inner: nn.Module) -> None:
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.inner(x)
-
-
-def nested(depth: int) -> nn.Module:
-    model: nn.Module = nn.Linear(2, 2)
-    for _ in range(depth):
-        model = Deep(model)
-    return model
-
-
-def deepest_that_runs() -> int:
-    """How deep modules may be nested here before Python itself gives up, less a small reserve for pytest's frames."""
-    depth = 200
-    while depth < 400:
-        try:
-            nested(depth + 10)(torch.ones(1, 2))
-        except RecursionError:
-            break
-        depth += 10
-    return depth
-
-
-def test_a_model_that_just_fits_into_the_recursion_limit_fits_while_it_is_watched(tmp_path):
-    limit = sys.getrecursionlimit()
-    depth = deepest_that_runs()
-    model = nested(depth)
-    with watch(model, every=1, run_dir=tmp_path / "run") as session:
-        model(torch.ones(1, 2)).sum().backward()
-    assert sys.getrecursionlimit() == limit
-    assert len(session.graph.modules) == depth + 1
-    assert [node.op for node in session.graph.nodes] == ["linear", "sum"]
-
-
-def test_modules_nested_five_hundred_deep(tmp_path):
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(20_000)
-    try:
-        model = nested(500)
-        graph = trace(model, torch.ones(1, 2))
-        with watch(model, every=1, run_dir=tmp_path / "run") as session:
-            model(torch.ones(1, 2)).sum().backward()
-        assert len(graph.modules) == len(session.graph.modules) == 501
-        assert len(graph.calls) == 501
-        assert graph.nodes[0].fqn == ".".join(["inner"] * 500)
-    finally:
-        sys.setrecursionlimit(limit)
-
-
-def test_a_chain_of_two_thousand_ops_in_training(tmp_path):
-    class Chain(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.w = nn.Parameter(torch.ones(()))
-
-        def forward(self, x):
-            for _ in range(1_000):
-                x = (x + self.w).tanh()
-            return x
-
-    results = []
-    for watched in (False, True):
-        model = Chain()
-        optimizer = torch.optim.SGD(model.parameters(), 0.1)
-        session = watch(model, optimizer, every=1, run_dir=tmp_path / "run") if watched else None
-        for _ in range(2):
-            optimizer.zero_grad()
-            model(torch.zeros(3)).sum().backward()
-            optimizer.step()
-        results.append(model.w.item())
-    session.close()
-    assert results[0] == results[1]
-    assert [n.op for n in session.graph.nodes].count("tanh") == 1_000
-    assert all(node.grad_fn for node in session.graph.nodes[1:])
