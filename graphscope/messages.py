@@ -69,6 +69,13 @@ class TrainerStatus:
     """What the data set is, in words, for instance ``1,437 training images``."""
     model_text: str
     message: str = ""
+    """Why it failed, or why it paused where a condition held."""
+    dropout: dict[str, float] = field(default_factory=dict)
+    """Drop probability by module path of the network's Dropout layers."""
+    break_when: str = ""
+    """The condition on which it pauses; empty: none."""
+    broke_at: str = ""
+    """While it is paused by that condition: path of the module it is about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +215,31 @@ class TrainerSet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerMomentum:
+    """Change the momentum, or the first beta of Adam, from the next batch on."""
+
+    kind: ClassVar[str] = "trainer_momentum"
+    momentum: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerDropout:
+    """Change the drop probability of one Dropout layer from the next batch on."""
+
+    kind: ClassVar[str] = "trainer_dropout"
+    fqn: str
+    p: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerBreak:
+    """Pause where a condition begins to hold (grammar: ``graphscope/conditions.py``); an empty one is none."""
+
+    kind: ClassVar[str] = "trainer_break"
+    condition: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListKernel:
     """The sidebar asks what lives in the kernel."""
 
@@ -235,6 +267,9 @@ Command = (
     | TrainerStep
     | TrainerStop
     | TrainerSet
+    | TrainerMomentum
+    | TrainerDropout
+    | TrainerBreak
     | ListKernel
     | Open
 )

@@ -1,39 +1,24 @@
-"""train(...) -> Training: the built-in trainer joined to a Session, in a thread, so that the kernel stays free.
-
-The trainer is a generator and knows nothing of this; here it is driven one batch at a time, which is all that pausing,
-stepping and stopping need. Commands only set flags that the loop reads between batches: they may come from any thread.
-"""
+"""train(...) -> Training: the built-in trainer joined to a Session, in a thread, so that the kernel stays free."""
 
 from __future__ import annotations
 
-import tempfile
-import threading
-import warnings
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graphscope.errors import CommandRefused, GraphscopeError, RunDirectoryError
-from graphscope.messages import TrainerState, TrainerStatus
-from graphscope.session import Session, watch
+from graphscope.conditions import Condition
+from graphscope.errors import CommandRefused, did_you_mean
+from graphscope.messages import TrainerStatus
 from graphscope.trainer.loop import Trainer
-from graphscope.trainer.results import BatchResult, EvaluationResult
-from graphscope.trainer.settings import (
-    DATASETS,
-    LOSSES,
-    MODELS,
-    OPTIMIZERS,
-    PANEL_FIELDS,
-    SCHEDULES,
-    TrainerSettings,
-)
+from graphscope.trainer.optimizers import has_momentum
+from graphscope.trainer.settings import DATASETS, LOSSES, MODELS, OPTIMIZERS, PANEL_FIELDS, SCHEDULES, TrainerSettings
+from graphscope.trainer_watch import images_in_words, parameters_in_words
+from graphscope.training_thread import TrainingThread, check_condition
 
 if TYPE_CHECKING:
     from graphscope.jupyter.widget import View
 
-RECENT = 32
-"""Batches over which accuracy and speed are averaged for showing."""
 CHOICES = {
     "data": DATASETS,
     "model": MODELS,
@@ -43,161 +28,76 @@ CHOICES = {
 }
 
 
-class Training:
-    """One use of the trainer: built when started, watched while it runs. All methods may be called from any thread."""
+class Training(TrainingThread):
+    """The handle that ``graphscope.train`` returns. All methods may be called from any thread."""
 
-    def __init__(
-        self,
-        settings: TrainerSettings,
-        objects: Mapping[str, Any] | None = None,
-        watching: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.settings = settings
-        self.session: Session | None = None
-        self.trainer: Trainer | None = None
-        self.state: TrainerState = "idle"
-        self.message = ""
-        self.error: BaseException | None = None
-        self.evaluations: list[EvaluationResult] = []
-        self._objects = dict(objects or {})
-        self._watching = dict(watching or {})
-        self._changed = threading.Condition()
-        self._go = False
-        self._single = 0
-        self._stop = False
-        self._thread: threading.Thread | None = None
-        self._recent: deque[BatchResult] = deque(maxlen=RECENT)
-        self._recent_rates: deque[float] = deque(maxlen=RECENT)
-
-    # Controls.
-
-    def start(self, settings: Mapping[str, Any] | None = None) -> Training:
-        """Begins, or goes on after a pause. ``settings`` (names of the panel) are taken where a training begins.
-
-        Raises GraphscopeError for settings that cannot be used.
-        """
-        self._join_stopped()
-        with self._changed:
-            if not self.under_way:
-                if settings:
-                    self.settings = _with_panel(self.settings, settings)
-                self.settings.checked()
-                self._begin()
-            self._go, self._single = True, 0
-            self._changed.notify_all()
-        return self
-
-    def pause(self) -> None:
-        """Stops after the batch under way; everything is kept."""
-        with self._changed:
-            self._go, self._single = False, 0
-
-    def step(self, batches: int = 1) -> None:
-        """Trains so many batches, captures them, and pauses again."""
-        self._join_stopped()
-        with self._changed:
-            if not self.under_way:
-                self.settings.checked()
-                self._begin()
-            self._go, self._single = False, self._single + batches
-            self._changed.notify_all()
-
-    def stop(self) -> None:
-        """Ends the training after the batch under way and closes its session."""
-        with self._changed:
-            self._stop = True
-            self._changed.notify_all()
-
-    def wait(self, timeout: float | None = None) -> Training:
-        """Waits until it has ended (or ``timeout`` seconds); raises what ended it, if an error did."""
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(timeout)
-        if self.error is not None:
-            raise self.error
-        return self
+    # Changed while it runs.
 
     def set_lr(self, lr: float) -> None:
         """Another learning rate, taken at the next batch. Raises CommandRefused for one that cannot be used."""
         if not (isinstance(lr, int | float) and 0 <= lr < float("inf")):
             raise CommandRefused(f"set_lr({lr!r}): wanted a learning rate of 0 or more.")
         with self._changed:
+            self.settings = replace(self.settings, lr=float(lr))
             if self.trainer is not None:
                 self.trainer.set_lr(float(lr))
-            else:
-                self.settings = _with_panel(self.settings, {"lr": float(lr)})
+
+    def set_momentum(self, momentum: float) -> None:
+        """Another momentum (the first beta of Adam and AdamW), taken at the next batch.
+
+        Raises CommandRefused for one that cannot be used, or where the optimizer has none.
+        """
+        if not (isinstance(momentum, int | float) and 0 <= momentum < 1):
+            raise CommandRefused(f"set_momentum({momentum!r}): wanted a number from 0 to below 1.")
+        trainer = self.trainer
+        if trainer is not None and not has_momentum(trainer.optimizers):
+            raise CommandRefused(
+                f"set_momentum({momentum!r}): {type(trainer.optimizer).__name__} as used here has none."
+            )
+        with self._changed:
+            self.settings = replace(self.settings, momentum=float(momentum))
+            self._at_next_batch(lambda trainer: trainer.set_momentum(momentum))
+
+    def set_dropout(self, fqn: str, p: float) -> None:
+        """Another drop probability of one Dropout layer, taken at the next batch.
+
+        Raises CommandRefused for a probability that is none, or a layer that the network does not have.
+        """
+        layers = {} if self.trainer is None else self.trainer.dropout_layers()
+        if fqn not in layers:
+            there = f"There are: {', '.join(layers)}." if layers else "There is none."
+            hint = did_you_mean(str(fqn), layers)
+            raise CommandRefused(f"set_dropout({fqn!r:.60}): no Dropout layer is called that. {there}{hint}")
+        if not (isinstance(p, int | float) and 0 <= p <= 1):
+            raise CommandRefused(f"set_dropout({fqn!r}, {p!r}): wanted a probability from 0 to 1.")
+        with self._changed:
+            self._at_next_batch(lambda trainer: trainer.set_dropout(fqn, p))
 
     @property
-    def under_way(self) -> bool:
-        """Whether it was started and has not ended."""
-        return self._thread is not None and self._thread.is_alive() and not self._stop
+    def break_when(self) -> str:
+        """The condition on which it pauses; empty: none."""
+        condition = self._condition
+        return "" if condition is None else condition.text
 
-    # The thread.
+    def set_break(self, condition: str) -> None:
+        """Pauses behind the batch at which a condition begins to hold; empty: no more.
 
-    def _join_stopped(self) -> None:
-        """A training that was told to stop ends before the next one begins."""
-        thread = self._thread
-        if thread is not None and self._stop and thread is not threading.current_thread():
-            thread.join()
-
-    def _begin(self) -> None:
-        self._stop, self.error, self.message, self.state = False, None, "", "loading"
-        self.evaluations = []
-        self._recent.clear()
-        self._recent_rates.clear()
-        self._thread = threading.Thread(target=self._work, name="graphscope-training", daemon=True)
-        self._thread.start()
-
-    def _work(self) -> None:
-        try:
-            self.trainer = trainer = Trainer(self.settings, **self._objects)
-            self.settings = trainer.settings
-            with watched(trainer, **self._watching) as session:
-                session.trainer = self
-                self.session = session
-                for result in self._batches(trainer):
-                    self._take(session, result)
-            self.state = "stopped" if self._stop else "finished"
-            self.message = trainer.stopped or ""
-        except GraphscopeError as error:
-            self.error, self.state, self.message = error, "failed", str(error)
-        except BaseException as error:
-            self.error, self.state, self.message = error, "failed", f"{type(error).__name__}: {error}"
-
-    def _batches(self, trainer: Trainer) -> Any:
-        """The trainer's results, fetched one by one when they may be."""
-        batches: Any = trainer.batches()
-        try:
-            while self._may_go_on():
-                result = next(batches, None)
-                if result is None:
-                    return
-                yield result
-        finally:
-            batches.close()
-
-    def _may_go_on(self) -> bool:
-        """Waits while paused; False when it is to stop."""
+        condition   for instance ``grad_norm('conv1') > 10 or nan()``: see ``graphscope.conditions``. While it asks for
+                    statistics each step is captured, whatever the budget says; one about the loss costs nothing.
+        Raises TrainerError, UnknownName or UnknownAddress for a condition that cannot be used.
+        """
+        made = Condition(condition) if condition.strip() else None
+        trainer = self.trainer
+        if made is not None and trainer is not None:
+            check_condition(made, trainer)
         with self._changed:
-            while not (self._go or self._single or self._stop):
-                self.state = "paused"
-                self._changed.wait()
-            if self._stop:
-                return False
-            if self._single and not self._go:
-                self._single -= 1
-                if self.session is not None:
-                    self.session.capture_next()
-            self.state = "training"
-            return True
+            self._condition, self._held = made, False
 
-    def _take(self, session: Session, result: BatchResult | EvaluationResult) -> None:
-        log_result(session, result)
-        if isinstance(result, EvaluationResult):
-            self.evaluations.append(result)
-        else:
-            self._recent.append(result)
-            self._recent_rates.append(result.images / result.seconds if result.seconds > 0 else 0.0)
+    def _at_next_batch(self, change: Callable[[Trainer], None]) -> None:
+        if self.trainer is not None and self.under_way:
+            self._changes.append(change)
+        elif self.trainer is not None:
+            change(self.trainer)
 
     # How it is doing.
 
@@ -228,6 +128,9 @@ class Training:
             data_text="" if trainer is None else images_in_words(trainer),
             model_text="" if trainer is None else parameters_in_words(trainer),
             message=self.message,
+            dropout={} if trainer is None else {name: layer.p for name, layer in trainer.dropout_layers().items()},
+            break_when=self.break_when,
+            broke_at=self.broke_at,
         )
 
     def widget(self) -> View:
@@ -246,60 +149,6 @@ class Training:
         return training_mimebundle(self, **kwargs)
 
 
-def watched(trainer: Trainer, run_dir: str | Path | None = None, **watching: Any) -> Session:
-    """A session of the trainer's model that goes on where the trainer is; ``watching`` as in ``graphscope.watch``.
-
-    Where no run directory was named and the usual place cannot be written, it is a temporary one: that is no reason
-    not to train. Raises RunDirectoryError for one that was named and cannot be written.
-    """
-    try:
-        session = watch(trainer.model, trainer.optimizer, run_dir=run_dir, **watching)
-    except RunDirectoryError as error:
-        if run_dir is not None:
-            raise
-        place = tempfile.mkdtemp(prefix="graphscope-run-")
-        warnings.warn(f"{error} Until then the run is recorded in {place}.", RuntimeWarning, stacklevel=2)
-        session = watch(trainer.model, trainer.optimizer, run_dir=place, **watching)
-    session.step = trainer.step
-    session.log(epoch=trainer.epoch + 1)  # people count epochs from 1
-    return session
-
-
-def log_result(session: Session, result: BatchResult | EvaluationResult) -> None:
-    """Accuracy of a batch, or loss and accuracy of an evaluation, into the run; epochs count from 1."""
-    epoch = result.epoch + 1
-    if isinstance(result, BatchResult):
-        known = {"accuracy": result.accuracy}
-    else:
-        known = {"test_loss": result.loss, "test_accuracy": result.accuracy}
-    values = {name: value for name, value in known.items() if value is not None}
-    session.log(step=max(result.step, 0), epoch=epoch, **values)
-    if isinstance(result, EvaluationResult):
-        session.log(epoch=epoch + 1)  # the steps from here on
-
-
-def images_in_words(trainer: Trainer) -> str:
-    """``1,437 training and 360 test images``; as much of it as is known."""
-    train = "" if trainer.train_images is None else f"{trainer.train_images:,} training"
-    test = "" if not trainer.test_images else f"{trainer.test_images:,} test"
-    return f"{' and '.join(part for part in (train, test) if part)} images" if train or test else ""
-
-
-def parameters_in_words(trainer: Trainer) -> str:
-    """``1,199,978 parameters on cpu``."""
-    return f"{sum(p.numel() for p in trainer.model.parameters()):,} parameters on {trainer.device}"
-
-
-def _with_panel(settings: TrainerSettings, given: Mapping[str, Any]) -> TrainerSettings:
-    """Settings with what a page set: only numbers and names out of the menus, never a path or a name to import."""
-    TrainerSettings.from_dict(given, allowed=PANEL_FIELDS)
-    merged = {**settings.to_dict(), **given}
-    if given.get("model", settings.model) != settings.model:
-        # What suits another network: a learning rate that the last one resolved to is not meant for it.
-        merged |= {name: default for name, default in (("lr", None), ("optimizer", "auto")) if name not in given}
-    return TrainerSettings.from_dict(merged)
-
-
 def train(
     data: Any = "digits",
     model: Any = "cnn-bn",
@@ -312,13 +161,15 @@ def train(
     optimizer: Any = "auto",
     loss_fn: Any = None,
     test_data: Any = None,
+    break_when: str = "",
     **settings: Any,
 ) -> Training:
     """Trains a network on a data set, watched; returns at once, with the Training to pause, step, stop and show.
 
     data, model      names (``graphscope.trainer.settings.DATASETS``, ``MODELS``), or a Dataset, DataLoader, Module.
     start            False: wait for Start in the panel, or ``.start()``.
-    background       False: train here and return when it has ended.
+    background       False: train here, with progress bars, and return when it has ended.
+    break_when       pause where this holds: ``grad_norm('conv1') > 10 or nan()``, see ``graphscope.conditions``.
     run_dir, every, budget   as in ``graphscope.watch``.
     settings         any field of ``graphscope.trainer.settings.TrainerSettings``: epochs, lr, batch_size, seed, ...
 
@@ -333,6 +184,9 @@ def train(
             objects[name] = value
     given = {name: value for name, value in objects.items() if value is not None}
     training = Training(TrainerSettings.from_dict(named), given, {"run_dir": run_dir, "every": every, "budget": budget})
-    if start:
-        training.start()
-    return training if background else training.wait()
+    training.set_break(break_when)
+    if not background:
+        if break_when:
+            raise CommandRefused("train(break_when=..., background=False): nobody could go on after the pause.")
+        return training.run()
+    return training.start() if start else training

@@ -26,7 +26,7 @@ from graphscope.trainer.progress import Progress, in_percent
 from graphscope.trainer.quantize import compare_quantized
 from graphscope.trainer.results import EvaluationResult
 from graphscope.trainer.settings import MODELS, PANEL_FIELDS, TrainerSettings
-from graphscope.training import images_in_words, log_result, parameters_in_words, watched
+from graphscope.trainer_watch import images_in_words, log_result, parameters_in_words, watched
 from graphscope.training_options import ShellOptions, parsed
 
 SETTLED = 100

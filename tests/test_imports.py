@@ -34,15 +34,18 @@ PYTHON = {
     "checking": "schema errors graph run capture rules torch",
     "session": "schema errors graph messages run capture rules recorder checking graphscope numpy torch",
     "trainer": "errors numpy torch safetensors sklearn pooch requests tqdm",
-    "training": "schema errors graph messages run session trainer torch",
+    "trainer_watch": "errors session trainer",
+    "conditions": "schema errors run",
+    "training_thread": "errors messages session trainer trainer_watch conditions",
+    "training": "errors messages trainer trainer_watch training_thread conditions",
     "training_options": "trainer",
-    "training_shell": "schema errors graph messages run session trainer training training_options reports",
+    "training_shell": "schema errors graph messages run session trainer trainer_watch training_options reports",
     "reports": "schema errors graph messages run numpy graphviz",
     "plot": "schema errors graph run numpy matplotlib",
     "jupyter": "schema errors graph messages run capture rules recorder checking session trainer training reports plot"
     " cli graphscope numpy torch IPython ipywidgets anywidget traitlets comm ipykernel",
     "cli": "schema errors graph messages run capture rules recorder checking session trainer training reports plot"
-    " training_options training_shell graphscope numpy torch tqdm",
+    " trainer_watch training_options training_shell graphscope numpy torch tqdm",
     "__init__": "schema errors graph messages run capture rules checking session trainer training reports plot jupyter",
     "__main__": "cli",
 }

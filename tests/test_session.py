@@ -90,10 +90,7 @@ def test_capture_next_captures_the_coming_step(tmp_path):
         loop(model, x, 3, optimizer)
         session.capture_next()
         loop(model, x, 3, optimizer)
-    captured = session.run.captured_steps
-    assert captured[0] == 0
-    assert len(captured) == 2
-    assert captured[1] in (3, 4)
+    assert session.run.captured_steps == [0, 3]
     with pytest.raises(SessionClosed, match="was closed"):
         session.capture_next()
 

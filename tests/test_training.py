@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import graphscope
-from graphscope.errors import TrainerError, UnknownName
+from graphscope.errors import CommandRefused, TrainerError, UnknownAddress, UnknownName
 
 FAST = {"model": "mlp", "epochs": 1, "batch_size": 128}
 
@@ -53,7 +53,7 @@ def test_step_pause_start_and_stop(tmp_path):
     until(lambda: training.state == "paused" and training.trainer.step == 1)
     training.step(2)
     until(lambda: training.state == "paused" and training.trainer.step == 3)
-    assert set(training.session.run.captured_steps) >= {0, 2}, "steps taken one by one are captured"
+    assert set(training.session.run.captured_steps) == {0, 1, 2}, "steps taken one by one are captured"
     training.start()
     until(lambda: training.trainer.step > 5)
     assert training.status().state == "training"
@@ -107,3 +107,117 @@ def test_what_fails_in_the_thread_is_told(tmp_path):
         training.wait(60)
     assert training.status().state == "failed"
     assert training.status().message
+
+
+def test_it_goes_on_after_a_pause_and_only_then(tmp_path):
+    training = graphscope.train("digits", **{**FAST, "epochs": 50}, run_dir=tmp_path / "run", start=False)
+    with pytest.raises(CommandRefused, match=r"start\(\) begins one"):
+        training.resume()
+    training.step()
+    until(lambda: training.state == "paused")
+    assert training.resume() is training
+    until(lambda: training.trainer.step > 3)
+    training.stop()
+    training.wait(30)
+    with pytest.raises(CommandRefused, match="stopped"):
+        training.resume()
+
+
+def test_a_restart_ends_what_is_under_way_and_begins_anew(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    training = graphscope.train("digits", **{**FAST, "epochs": 1000})
+    until(lambda: training.trainer is not None and training.trainer.step > 2)
+    first = training.session
+    training.restart({"epochs": 1}).wait(60)
+    assert training.session is not first and first.state == "closed"
+    assert training.session.run.steps == list(range(12))
+
+
+def test_momentum_dropout_and_rate_change_while_it_runs(tmp_path):
+    training = graphscope.train("digits", "cnn-bn", epochs=50, batch_size=16, run_dir=tmp_path / "run", start=False)
+    with pytest.raises(CommandRefused, match="There is none"):
+        training.set_dropout("drop1", 0.5)
+    training.step()
+    until(lambda: training.state == "paused")
+    training.set_dropout("drop1", 0.5)
+    training.set_momentum(0.25)
+    training.set_lr(0.5)
+    assert training.trainer.model.drop1.p == 0.25, "taken at the next batch, not in the middle of one"
+    training.step()
+    until(lambda: training.state == "paused" and training.trainer.step == 2)
+    assert training.trainer.model.drop1.p == 0.5
+    assert training.trainer.optimizer.param_groups[0]["momentum"] == 0.25
+    assert training.session.run.layer("drop1", 1).p == 0.5
+    status = training.status()
+    assert status.dropout == {"drop1": 0.5, "drop2": 0.5}
+    assert (status.settings["lr"], status.settings["momentum"]) == (0.5, 0.25)
+    for wrong in (lambda: training.set_dropout("drop3", 0.5), lambda: training.set_dropout("drop1", 1.5),
+                  lambda: training.set_momentum(1.0), lambda: training.set_momentum("x")):  # fmt: skip
+        with pytest.raises(CommandRefused):
+            wrong()
+    training.stop()
+    training.wait(30)
+
+
+def test_an_optimizer_without_momentum_says_so(tmp_path):
+    training = graphscope.train("digits", "mlp", optimizer="rmsprop", run_dir=tmp_path / "run", start=False)
+    training.step()
+    until(lambda: training.state == "paused")
+    with pytest.raises(CommandRefused, match="RMSprop"):
+        training.set_momentum(0.5)
+    training.stop()
+    training.wait(30)
+
+
+def test_it_pauses_between_batches_where_a_condition_holds(tmp_path):
+    training = graphscope.train(
+        "digits", **{**FAST, "epochs": 50}, run_dir=tmp_path / "run", every=1000, budget=1e-6,
+        break_when="grad_norm('fc1') > 0.0001 and step >= 4",
+    )  # fmt: skip
+    until(lambda: training.state == "paused")
+    status = training.status()
+    run = training.session.run
+    assert (status.step, status.broke_at) == (5, "fc1"), "behind the batch of step 4, the first that meets it"
+    norm = sum(run.summary(f"fc1.{name}", "parameter_gradient", 4).l2 ** 2 for name in ("weight", "bias")) ** 0.5
+    assert status.message == f"Paused at step 4: grad_norm('fc1') = {norm:.4g} > 0.0001 and step = 4 >= 4"
+    assert status.break_when == "grad_norm('fc1') > 0.0001 and step >= 4"
+    assert {0, 1, 2, 3, 4} <= set(run.captured_steps), "a condition on statistics has each step captured"
+    training.resume()
+    until(lambda: training.trainer.step > 8)
+    assert training.status().message == "", "it goes on while the condition still holds"
+    training.set_break("loss < 1000")
+    until(lambda: training.state == "paused")
+    assert "loss = " in training.status().message and training.status().broke_at == ""
+    training.set_break("")
+    training.resume()
+    at = training.trainer.step
+    until(lambda: training.trainer.step > at + 2)
+    training.stop()
+    assert training.wait(30).state == "stopped"
+
+
+def test_a_condition_that_cannot_be_used_is_refused_when_it_is_known(tmp_path):
+    with pytest.raises(UnknownName, match='Did you mean "grad_norm"'):
+        graphscope.train("digits", break_when="gradnorm(fc1) > 1", start=False)
+    with pytest.raises(CommandRefused, match="background=False"):
+        graphscope.train("digits", break_when="loss > 1", background=False)
+    training = graphscope.train("digits", **FAST, break_when="grad_norm(conv9) > 1", run_dir=tmp_path / "run")
+    with pytest.raises(UnknownAddress, match="fc1"):
+        training.wait(60)
+    training = graphscope.train("digits", **{**FAST, "epochs": 50}, run_dir=tmp_path / "run", start=False)
+    training.step()
+    until(lambda: training.state == "paused")
+    with pytest.raises(UnknownAddress, match='Did you mean "fc1"'):
+        training.set_break("grad_norm(fc11) > 1")
+    assert training.break_when == ""
+    training.stop()
+    training.wait(30)
+
+
+def test_in_the_foreground_it_draws_bars_and_returns_at_the_end(tmp_path, capsys):
+    training = graphscope.train("digits", **FAST, background=False, run_dir=tmp_path / "run")
+    assert training.state == "finished" and not training.under_way
+    out, err = capsys.readouterr()
+    assert "accuracy" in out and "epoch 1/1: 100%" in err
+    with pytest.raises(TrainerError):
+        graphscope.train(model=torch.nn.Linear(3, 3), background=False, run_dir=tmp_path / "other")

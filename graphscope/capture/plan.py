@@ -97,6 +97,11 @@ class Schedule:
         """Capture the coming steps whatever the schedule says."""
         self._forced = max(self._forced, steps)
 
+    @property
+    def forced(self) -> bool:
+        """Whether the coming step is captured whatever the schedule says."""
+        return self._forced > 0
+
     def wants(self, step: int) -> bool:
         """Whether the step that begins now is captured."""
         if self._forced > 0:

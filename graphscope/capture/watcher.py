@@ -168,6 +168,8 @@ class Watcher:
         if torch.is_grad_enabled():
             if self._tap.fired and not self._optimizers.any():
                 self._end_step(None)  # a loop that updates by hand: its next training forward begins a new step
+            if not self._grad_passes and self.schedule.forced:
+                self._capturing = True  # asked for between two steps, when this one had been decided already
             self._grad_passes += 1
             self._called = True
         if not (self._capturing and self.observes_ops and torch.is_grad_enabled()):

@@ -31,6 +31,9 @@ from graphscope.messages import (
     SaveReport,
     Select,
     SessionStatus,
+    TrainerBreak,
+    TrainerDropout,
+    TrainerMomentum,
     TrainerPause,
     TrainerSet,
     TrainerStart,
@@ -301,6 +304,15 @@ class Link:
     def _trainer_set(self, command: TrainerSet) -> None:
         self._training_for(command).set_lr(command.lr)
 
+    def _trainer_momentum(self, command: TrainerMomentum) -> None:
+        self._training_for(command).set_momentum(command.momentum)
+
+    def _trainer_dropout(self, command: TrainerDropout) -> None:
+        self._training_for(command).set_dropout(command.fqn, command.p)
+
+    def _trainer_break(self, command: TrainerBreak) -> None:
+        self._training_for(command).set_break(command.condition)
+
     def _run_for(self, command: Command) -> Run:
         if self.run is None:
             raise CommandRefused(f"{command.kind}: this is a graph alone; no step of it was recorded.")
@@ -339,5 +351,8 @@ HANDLERS: dict[type, Callable[[Link, Any], None]] = {
     TrainerStep: Link._trainer_step,
     TrainerStop: Link._trainer_stop,
     TrainerSet: Link._trainer_set,
+    TrainerMomentum: Link._trainer_momentum,
+    TrainerDropout: Link._trainer_dropout,
+    TrainerBreak: Link._trainer_break,
 }
 """Command -> what serves it: a page can reach these methods and no others."""

@@ -89,6 +89,15 @@ class LearningRate:
         return [group for optimizer in self._optimizers for group in optimizer.param_groups]
 
 
+def has_momentum(optimizers: list[torch.optim.Optimizer]) -> bool:
+    """Whether ``set_momentum`` has something to change in each of them."""
+    return all(
+        "betas" in group or isinstance(optimizer, torch.optim.SGD)
+        for optimizer in optimizers
+        for group in optimizer.param_groups
+    )
+
+
 def set_momentum(optimizers: list[torch.optim.Optimizer], momentum: float) -> None:
     """Another momentum, or first beta of Adam and AdamW.
 

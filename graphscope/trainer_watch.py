@@ -1,0 +1,57 @@
+"""A Trainer -> the Session that follows it, its results in the run, and what it is in words."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+from graphscope.errors import RunDirectoryError
+from graphscope.session import Session, watch
+from graphscope.trainer.loop import Trainer
+from graphscope.trainer.results import BatchResult, EvaluationResult
+
+
+def watched(trainer: Trainer, run_dir: str | Path | None = None, **watching: Any) -> Session:
+    """A session of the trainer's model that goes on where the trainer is; ``watching`` as in ``graphscope.watch``.
+
+    Where no run directory was named and the usual place cannot be written, it is a temporary one: that is no reason
+    not to train. Raises RunDirectoryError for one that was named and cannot be written.
+    """
+    try:
+        session = watch(trainer.model, trainer.optimizer, run_dir=run_dir, **watching)
+    except RunDirectoryError as error:
+        if run_dir is not None:
+            raise
+        place = tempfile.mkdtemp(prefix="graphscope-run-")
+        warnings.warn(f"{error} Until then the run is recorded in {place}.", RuntimeWarning, stacklevel=2)
+        session = watch(trainer.model, trainer.optimizer, run_dir=place, **watching)
+    session.step = trainer.step
+    session.log(epoch=trainer.epoch + 1)  # people count epochs from 1
+    return session
+
+
+def log_result(session: Session, result: BatchResult | EvaluationResult) -> None:
+    """Accuracy of a batch, or loss and accuracy of an evaluation, into the run; epochs count from 1."""
+    epoch = result.epoch + 1
+    if isinstance(result, BatchResult):
+        known = {"accuracy": result.accuracy}
+    else:
+        known = {"test_loss": result.loss, "test_accuracy": result.accuracy}
+    values = {name: value for name, value in known.items() if value is not None}
+    session.log(step=max(result.step, 0), epoch=epoch, **values)
+    if isinstance(result, EvaluationResult):
+        session.log(epoch=epoch + 1)  # the steps from here on
+
+
+def images_in_words(trainer: Trainer) -> str:
+    """``1,437 training and 360 test images``; as much of it as is known."""
+    train = "" if trainer.train_images is None else f"{trainer.train_images:,} training"
+    test = "" if not trainer.test_images else f"{trainer.test_images:,} test"
+    return f"{' and '.join(part for part in (train, test) if part)} images" if train or test else ""
+
+
+def parameters_in_words(trainer: Trainer) -> str:
+    """``1,199,978 parameters on cpu``."""
+    return f"{sum(p.numel() for p in trainer.model.parameters()):,} parameters on {trainer.device}"
