@@ -106,7 +106,7 @@ def test_the_live_session_of_a_model_comes_before_a_finished_one(sessions: list[
     model = nn.Linear(1, 1)
 
     def session(state: str, of: nn.Module) -> Any:
-        return SimpleNamespace(state=state, _watcher=SimpleNamespace(root=lambda: of))
+        return SimpleNamespace(state=state, model=of)
 
     finished, live = session("closed", model), session("live", model)
     assert session_of(model) is None

@@ -67,7 +67,7 @@ def turned(monkeypatch: pytest.MonkeyPatch, hand: Hand) -> Hand:
 
 
 def watching(session: FakeSession, model: Any) -> FakeSession:
-    session._watcher = SimpleNamespace(root=lambda: model)  # type: ignore[attr-defined]
+    session.model = model  # type: ignore[attr-defined]
     return session
 
 
