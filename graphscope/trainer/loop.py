@@ -139,7 +139,8 @@ class Trainer:
                 if not math.isfinite(outcome.loss):
                     self.stopped = f"loss is {outcome.loss} at step {self.step - 1}"
                     return
-                if asked:
+                # Several processes end after a step on which all of them knew of it; one alone ends at once.
+                if asked or (self._interrupted and not self.ranks.several):
                     self.stopped = INTERRUPTED
                     return
                 if self._finished():
