@@ -91,6 +91,7 @@ class Schedule:
         self._light_taken = False
         self._step_seconds = 0.0
         self._credit = 0.0
+        self._debt = 0.0
         self._recent: deque[tuple[float, float]] = deque(maxlen=WINDOW)
 
     def capture_next(self, steps: int = 1) -> None:
@@ -139,7 +140,13 @@ class Schedule:
         if step >= DENSE_STEPS:
             earned = max(self.budget * own, FLOOR_SECONDS)
             most = max(self._capture_cost, earned) * 1.001
-            self._credit = min(self._credit + earned - self_seconds, most)
+            # Half of what is earned is kept for captures: where the bookkeeping of a tiny step alone takes the budget,
+            # a view would else stand still after the first steps for good.
+            self._debt = min(self._debt + (0.0 if captured else self_seconds), self._capture_cost + earned)
+            repaid = min(self._debt, earned / 2)
+            self._debt -= repaid
+            spent = repaid + (self_seconds if captured else 0.0)
+            self._credit = min(self._credit + earned - spent, most)
             if step <= max(LOG_SPACED):
                 self._credit = max(self._credit, 0.0)  # the first captures are not paid back later
 

@@ -12,7 +12,7 @@ import weakref
 import torch
 from torch import Tensor, nn
 
-from graphscope.capture.modules import trainable_parameters
+from graphscope.capture.modules import walk_modules
 
 MOST = 3
 """Parameters looked at: a loop clears all of them or none."""
@@ -29,10 +29,13 @@ class StaleGradients:
         """At the end of a step."""
         self._stale = None
         self._kept = []
-        for parameter in trainable_parameters(root).values():
-            gradient = parameter.grad
-            if gradient is not None and gradient.layout == torch.strided and len(self._kept) < MOST:
-                self._kept.append((weakref.ref(parameter), weakref.ref(gradient), gradient._version))
+        for _, module, _ in walk_modules(root):
+            for parameter in module._parameters.values():
+                gradient = None if parameter is None else parameter.grad
+                if parameter is not None and gradient is not None and gradient.layout == torch.strided:
+                    self._kept.append((weakref.ref(parameter), weakref.ref(gradient), gradient._version))
+                    if len(self._kept) == MOST:
+                        return
 
     def look(self) -> None:
         """At the beginning of a step's first backward."""

@@ -44,6 +44,17 @@ def test_auto_keeps_its_budget_after_the_first_hundred_steps(step_cost, capture_
     assert sum(later) <= allowed * 1.05 + one_more
 
 
+def test_auto_goes_on_capturing_where_the_bookkeeping_of_a_tiny_step_takes_the_budget():
+    schedule, captured = Schedule("auto", 0.01), []
+    for step in range(5_000):
+        capture = schedule.wants(step)
+        captured += [step] if capture else []
+        schedule.account(step, capture, 0.003 if step else None, 0.004 if capture else 0.00005)
+    later = [step for step in captured if step > 100]
+    assert len(later) > 10
+    assert sum(0.004 for _ in later) <= 0.01 * 0.003 * 5_000, "the captures themselves keep the budget"
+
+
 def test_numbers_and_functions_decide_for_themselves():
     assert simulate(Schedule(7), 22, 1, 1, 0)[0] == [0, 7, 14, 21]
     assert simulate(Schedule(lambda step: step in (3, 5)), 9, 1, 1, 0)[0] == [3, 5]
