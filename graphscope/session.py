@@ -64,7 +64,7 @@ class Session:
         self._finalizer = weakref.finalize(model, _close_by_id, self.id)
         self._watcher.attach()
         _LIVE[self.id] = self
-        _ALL.append(weakref.ref(self))
+        _ALL[:] = [ref for ref in _ALL if ref() is not None] + [weakref.ref(self)]
 
     def _header(self, model: nn.Module) -> RunHeader:
         parameter = next(model.parameters(), None)
@@ -274,7 +274,7 @@ def watch(
             f"watch(loss_fn={getattr(loss_fn, '__name__', type(loss_fn).__name__)}): only a loss module such as "
             "nn.CrossEntropyLoss() can be followed. Leave it out: the loss is then read where backward() starts."
         )
-    if not 0 < budget <= 1:
+    if not isinstance(budget, int | float) or not 0 < budget <= 1:
         raise UnknownName(f"watch(budget={budget!r}): wanted a share of step time above 0 and up to 1, such as 0.01.")
     earlier = [session for session in _LIVE.values() if session._watcher.root() is model]
     if not earlier and "_compiled_call_impl" in model.__dict__:

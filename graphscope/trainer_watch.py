@@ -36,7 +36,7 @@ def log_result(session: Session, result: BatchResult | EvaluationResult) -> None
     """Accuracy of a batch, or loss and accuracy of an evaluation, into the run; epochs count from 1."""
     epoch = result.epoch + 1
     if isinstance(result, BatchResult):
-        known = {"accuracy": result.accuracy}
+        known = {"loss": result.loss, "accuracy": result.accuracy}
     else:
         known = {"test_loss": result.loss, "test_accuracy": result.accuracy}
     values = {name: value for name, value in known.items() if value is not None}

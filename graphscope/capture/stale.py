@@ -1,8 +1,8 @@
 """Were gradients of an earlier step still there when this step's backward began?
 
 A gradient is stale if it is the very tensor that was there after the last optimizer step, unwritten since (same
-version) and not all zero. ``zero_grad`` before the forward, after it or with ``set_to_none=False`` all clear it; a
-second backward of the same step (accumulation) is not looked at.
+version) and not all zero. ``zero_grad`` before the forward, after it or with ``set_to_none=False`` all clear it; in a
+later backward of the same step (accumulation) it was written, and tells nothing.
 """
 
 from __future__ import annotations
@@ -38,16 +38,25 @@ class StaleGradients:
                         return
 
     def look(self) -> None:
-        """At the beginning of a step's first backward."""
-        if self._stale is None and self._kept:
-            self._stale = any(self._is_stale(*kept) for kept in self._kept)
+        """At the beginning of each backward of a step.
+
+        The last word counts: a GAN's generator sends its gradient through a discriminator whose own gradients are
+        cleared afterwards, before the discriminator's step.
+        """
+        if self._kept:
+            seen = [self._is_stale(*kept) for kept in self._kept]
+            if any(seen) or False in seen:
+                self._stale = any(seen)
 
     @staticmethod
-    def _is_stale(parameter: weakref.ref[nn.Parameter], gradient: weakref.ref[Tensor], version: int) -> bool:
+    def _is_stale(parameter: weakref.ref[nn.Parameter], gradient: weakref.ref[Tensor], version: int) -> bool | None:
+        """None where nothing can be told: written since, by an accumulation."""
         p, g = parameter(), gradient()
-        if p is None or g is None or p.grad is not g or g._version != version:
+        if p is None or g is None or p.grad is not g or g.device.type != "cpu":
             return False
-        return g.device.type == "cpu" and bool(torch.count_nonzero(g))
+        if not torch.count_nonzero(g):
+            return False
+        return True if g._version == version else None
 
     def verdict(self) -> bool | None:
         """What was seen in this step; None if nothing was looked at."""

@@ -15,7 +15,7 @@ from graphscope.capture.plan import Selection
 from graphscope.capture.restore import restored
 from graphscope.capture.values import dtype_of, shape_of, tensors_in
 from graphscope.errors import InputMismatch, NotAModule
-from graphscope.graph import Graph, module_tree
+from graphscope.graph import Graph
 
 STRUCTURE_ONLY = Selection(roles=())
 
@@ -33,11 +33,6 @@ def checked_model(call: str, model: object) -> nn.Module:
         f"{call}: found {type(model).__name__ if not isinstance(model, type) else 'the class ' + model.__name__}, "
         f"wanted a torch.nn.Module.{hint}"
     )
-
-
-def modules_of(model: object) -> Graph:
-    """The module tree alone, for a model of which no pass was seen."""
-    return module_tree(read_modules(checked_model("graphscope", model)).infos)
 
 
 def captured_forward(

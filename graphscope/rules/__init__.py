@@ -17,7 +17,6 @@ from graphscope.rules.activation_on_logits import activation_on_logits
 from graphscope.rules.bias_before_norm import bias_before_norm
 from graphscope.rules.dropout2d_on_2d_input import dropout2d_on_2d_input
 from graphscope.rules.evaluated_in_train_mode import evaluated_in_train_mode
-from graphscope.rules.functional_dropout_always_on import functional_dropout_always_on
 from graphscope.rules.linear_without_nonlinearity import linear_without_nonlinearity
 from graphscope.rules.missing_zero_grad import missing_zero_grad
 from graphscope.rules.news import News, Progress, Rule
@@ -34,7 +33,6 @@ RULES: tuple[Rule, ...] = (
     nll_without_log_softmax,
     missing_zero_grad,
     evaluated_in_train_mode,
-    functional_dropout_always_on,
     dropout2d_on_2d_input,
     linear_without_nonlinearity,
     bias_before_norm,

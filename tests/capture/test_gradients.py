@@ -160,6 +160,21 @@ def test_gradients_that_were_never_cleared_are_seen(clear, stale, tmp_path):
     assert bool(seen[2]) is stale
 
 
+def test_a_discriminator_cleared_before_its_own_step_is_not_accused(tmp_path):
+    generator, critic = models.Mlp(), torch.nn.Linear(3, 1)
+    of_g, of_d = (torch.optim.SGD(m.parameters(), lr=0.1) for m in (generator, critic))
+    with watch(critic, of_d, every=1, run_dir=tmp_path / "run") as session:
+        for _ in range(4):
+            of_d.zero_grad()
+            critic(generator(torch.randn(5, 6)).detach()).mean().backward()
+            of_d.step()
+            of_g.zero_grad()
+            (-critic(generator(torch.randn(5, 6))).mean()).backward()
+            of_g.step()
+    assert not any(record.stale_gradients for record in session.run.step_records)
+    assert session.findings == []
+
+
 def test_accumulation_is_not_taken_for_stale_gradients(tmp_path):
     model, x = models.Mlp(), torch.randn(5, 6)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

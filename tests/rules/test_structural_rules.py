@@ -177,34 +177,6 @@ def test_dropout2d_on_images_is_right(shape: tuple[int, ...]) -> None:
     assert rules_of(dropout2d(*shape)) == []
 
 
-# functional-dropout-always-on
-
-
-def dropout(**attrs: Any) -> Graph:
-    make = GraphMaker()
-    with make.call("block", "Block"):
-        x = make.op("dropout", make.input(4, 8), attrs=attrs, line=21)
-    return make.graph(x)
-
-
-def test_functional_dropout_without_training() -> None:
-    (finding,) = findings(dropout(p=0.3))
-    assert (finding.rule, finding.severity, finding.fqn) == ("functional-dropout-always-on", "error", "block")
-    assert finding.fix == "- F.dropout(x, 0.3)\n+ F.dropout(x, 0.3, training=self.training)"
-
-
-@pytest.mark.parametrize("attrs", [{"p": 0.3, "training": True}, {"p": 0.3, "training": False}, {"p": 0}, {}])
-def test_dropout_that_says_its_mode_is_right(attrs: dict[str, Any]) -> None:
-    assert rules_of(dropout(**attrs)) == []
-
-
-def test_dropout_modules_are_right_whatever_is_known_of_their_arguments() -> None:
-    make = GraphMaker()
-    with make.call("drop", "Dropout"):
-        x = make.op("dropout", make.input(4, 8), attrs={"p": 0.5})
-    assert rules_of(make.graph(x)) == []
-
-
 # linear-without-nonlinearity
 
 

@@ -84,12 +84,14 @@ export function extent({ values }: Series, share = 0): [number, number] | null {
   return [known[0]!, known[Math.max(0, Math.ceil(known.length * (1 - share)) - 1)]!];
 }
 
-/** Where the learning rate jumps: a schedule that glides has no jumps. */
+/** Where the learning rate jumps: a schedule that glides has no jumps, also where it glides towards nothing. */
 export function jumps({ steps, values }: Series, factor = 1.5): { step: number; from: number; to: number }[] {
   const out: { step: number; from: number; to: number }[] = [];
+  const most = Math.max(0, ...values.filter((value): value is number => value !== null && Number.isFinite(value)));
   for (let i = 1; i < values.length; i++) {
     const [from, to] = [values[i - 1], values[i]];
     if (!from || !to || from < 0 || to < 0) continue;
+    if (Math.abs(to - from) < 0.05 * most) continue;
     if (to / from >= factor || from / to >= factor) out.push({ step: steps[i]!, from, to });
   }
   return out.length > 12 ? [] : out;

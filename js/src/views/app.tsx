@@ -57,7 +57,7 @@ export function mount(el: HTMLElement, source: Source, { traits = null, page = f
     paintTheme();
     store.themed.value++;
   });
-  const endKeys = listenToKeys(root, store);
+  const endKeys = listenToKeys(root, store, page && source.send === null);
   render(<StoreContext.Provider value={store}><App page={page} /></StoreContext.Provider>, root);
   const endEffects = startEffects(store, traits);
   const endReach = makeReachable(root, store);

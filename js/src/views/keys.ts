@@ -3,8 +3,10 @@
 import { pictures } from "./graph-pane";
 import { type Store, goTo, neighbour } from "../store/state";
 
-export function listenToKeys(root: HTMLElement, store: Store): () => void {
-  const onKey = (event: KeyboardEvent) => {
+/** `page`: the mount is all there is on the page (a report), so a key pressed nowhere is meant for it. */
+export function listenToKeys(root: HTMLElement, store: Store, page: boolean): () => void {
+  const onKey = (event: Event) => {
+    if (!(event instanceof KeyboardEvent)) return;
     const target = event.composedPath()[0];
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     if (target instanceof HTMLElement && (target.matches("input, select, textarea") || target.isContentEditable)) return;
@@ -34,6 +36,7 @@ export function listenToKeys(root: HTMLElement, store: Store): () => void {
     event.preventDefault();
     event.stopPropagation();
   };
-  root.addEventListener("keydown", onKey);
-  return () => root.removeEventListener("keydown", onKey);
+  const listener = page ? root.ownerDocument : root;
+  listener.addEventListener("keydown", onKey);
+  return () => listener.removeEventListener("keydown", onKey);
 }

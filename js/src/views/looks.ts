@@ -12,7 +12,7 @@ import { worstFindings } from "./tree-rows";
 /** The one word that fits into a node, by rule; others say their severity. */
 const WORDS: { readonly [rule: string]: string } = {
   nonfinite: "NaN / Inf", "softmax-before-cross-entropy": "softmax", "dropout2d-on-2d-input": "2-d input", "evaluated-in-train-mode": "train mode",
-  "missing-zero-grad": "adds up", "dead-relu": "dead", "running-stats-drift": "drift",
+  "missing-zero-grad": "adds up",
 };
 const PLAIN_NODE: NodeLook = { fill: null, value: "", activation: null, gradient: null, badge: null, absent: false };
 
