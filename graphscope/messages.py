@@ -1,6 +1,6 @@
 """What a kernel and a page say to each other besides records: replies (kernel -> page) and commands (page -> kernel).
 
-Same conventions as ``graphscope/schema.py``, and ``js/src/schema.ts`` is generated from both. A command carries
+Same conventions as ``graphscope/schema/``, and ``js/src/schema.ts`` is generated from both. A command carries
 numbers that the kernel gave out before, never a path, a name of an attribute or code.
 """
 

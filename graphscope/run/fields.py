@@ -1,4 +1,4 @@
-"""A record class of schema.py -> how each of its fields is checked, written and read.
+"""A record class of graphscope.schema -> how each of its fields is checked, written and read.
 
 Both directions go through the same checks: what does not fit is refused when it is written, and a file is hostile
 until its values have the types that queries and views rely on.
@@ -28,7 +28,7 @@ DTYPES: Mapping[str, tuple[str, np.dtype[Any]]] = {
     "f32": ("F32", np.dtype("<f4")),
     "f64": ("F64", np.dtype("<f8")),
 }
-"""Array annotation of schema.py -> (dtype name of safetensors, numpy dtype)."""
+"""Array annotation of graphscope.schema -> (dtype name of safetensors, numpy dtype)."""
 
 Check = Callable[[Any], Any]
 """Value -> the same value as plain Python; raises ValueError or TypeError where it does not fit."""

@@ -1,0 +1,84 @@
+"""The words of GraphScope as data: the records that a kernel writes and a file, a page and a report read.
+
+A record is one immutable fact. Its scalars, texts and small lists travel as JSON, its arrays as raw little-endian
+columns (``graphscope/run/codec.py``); ``js/src/schema.ts`` is generated from these files, so that a field exists once.
+Rules: unknown is ``None``, never zero. A reader skips kinds and fields that it does not know, and counts them.
+"""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from graphscope.schema.graphs import GraphRecord
+from graphscope.schema.run_facts import Finding, Note, RunEnd, RunHeader
+from graphscope.schema.statistics import AddressTable, BatchNormStats, DropoutStats, StepStats
+from graphscope.schema.steps import PassRecord, ScalarRecord, StepRecord
+from graphscope.schema.words import (
+    ESTIMATE,
+    F32,
+    F64,
+    FAILED,
+    HISTOGRAM_BINS,
+    HISTOGRAM_ESTIMATE,
+    HISTOGRAM_MIN_EXPONENT,
+    I32,
+    I64,
+    INPLACE,
+    NOT_MEASURED,
+    ROLES,
+    SCHEMA_MAJOR,
+    SCHEMA_MINOR,
+    STATISTICS,
+    U8,
+    U32,
+    VALUE_KINDS,
+    VIEW,
+    Severity,
+)
+
+RunRecord = (
+    RunHeader | GraphRecord | AddressTable | StepStats | BatchNormStats | DropoutStats | PassRecord | StepRecord
+    | ScalarRecord | Finding | Note | RunEnd
+)  # fmt: skip
+RECORDS: tuple[type, ...] = get_args(RunRecord)
+LayerStats = BatchNormStats | DropoutStats
+LAYER_STATS: tuple[type, ...] = get_args(LayerStats)
+
+__all__ = [
+    "AddressTable",
+    "BatchNormStats",
+    "DropoutStats",
+    "ESTIMATE",
+    "F32",
+    "F64",
+    "FAILED",
+    "Finding",
+    "GraphRecord",
+    "HISTOGRAM_BINS",
+    "HISTOGRAM_ESTIMATE",
+    "HISTOGRAM_MIN_EXPONENT",
+    "I32",
+    "I64",
+    "INPLACE",
+    "LAYER_STATS",
+    "LayerStats",
+    "NOT_MEASURED",
+    "Note",
+    "PassRecord",
+    "RECORDS",
+    "ROLES",
+    "RunEnd",
+    "RunHeader",
+    "RunRecord",
+    "SCHEMA_MAJOR",
+    "SCHEMA_MINOR",
+    "STATISTICS",
+    "ScalarRecord",
+    "Severity",
+    "StepRecord",
+    "StepStats",
+    "U32",
+    "U8",
+    "VALUE_KINDS",
+    "VIEW",
+]

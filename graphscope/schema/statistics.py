@@ -1,0 +1,117 @@
+"""What was measured of tensors and layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from graphscope.schema.words import F64, I64, U8, U32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressTable:
+    """New addresses, numbered from ``start`` on: what the rows of ``StepStats`` belong to."""
+
+    kind: ClassVar[str] = "addresses"
+    start: int
+    fqn: Sequence[str]
+    """Module path, or the full name of a parameter or buffer."""
+    call: U32
+    output: U32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStats:
+    """Statistics of every tensor captured in one pass; one row a tensor.
+
+    Mean, std, min, max, absmax and l2 are over the finite values; NaN where there are none.
+    """
+
+    kind: ClassVar[str] = "step_stats"
+    step: int
+    pass_index: int
+    """n-th pass of this step."""
+    address: U32
+    """[n] number in the address table."""
+    role: U8
+    """[n] index into ROLES."""
+    flags: U8
+    """[n] bits ESTIMATE, NOT_MEASURED."""
+    dtype: U8
+    """[n] index into ``dtypes``."""
+    ndim: U8
+    sizes: I64
+    """Shapes one after the other; ``ndim`` says how many sizes each row has."""
+    count: I64
+    """[n] number of elements of the tensor."""
+    mean: F64
+    std: F64
+    """Population standard deviation."""
+    min: F64
+    max: F64
+    absmax: F64
+    l2: F64
+    """Euclidean norm."""
+    zeros: I64
+    nan: I64
+    pos_inf: I64
+    neg_inf: I64
+    histogram_row: U32
+    """[m] rows that have a histogram."""
+    histogram: U32
+    """[m, 128] see HISTOGRAM_BINS."""
+    dtypes: Sequence[str] = ()
+    unmeasured: dict[str, str] = field(default_factory=dict)
+    """Row number -> why nothing was measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchNormStats:
+    """What one BatchNorm layer saw and kept in one pass, per channel [C]."""
+
+    kind: ClassVar[str] = "batchnorm_stats"
+    step: int
+    fqn: str
+    call: int
+    training: bool
+    """Whether the batch's own statistics normalised it."""
+    momentum: float | None
+    """Weight of the new batch in the running average; None: cumulative average."""
+    eps: float
+    count: int
+    """Values per channel."""
+    batches_tracked: int | None
+    batch_mean: F64
+    batch_var: F64
+    """Biased, as the batch is normalised with."""
+    running_mean: F64 | None
+    """After this pass's update; None without running statistics."""
+    running_var: F64 | None
+    weight: F64 | None
+    """Gamma; None for a layer without it."""
+    bias: F64 | None
+    """Beta."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropoutStats:
+    """What one Dropout layer did in one pass."""
+
+    kind: ClassVar[str] = "dropout_stats"
+    step: int
+    fqn: str
+    call: int
+    p: float
+    """Configured drop probability, 0 to 1."""
+    dropped: float | None
+    """Share of non-zero inputs that came out zero; None if all inputs were zero."""
+    nonzero: int
+    """Number of non-zero inputs."""
+    count: int
+    """Number of inputs."""
+    training: bool
+    drops: str
+    """What it drops as one: ``values`` or ``channels``."""
+    units: int
+    """How many values or channels were drawn for."""

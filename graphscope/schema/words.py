@@ -1,0 +1,39 @@
+"""Array types, codes and limits that records are made of."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+SCHEMA_MAJOR = 1
+"""Raised when an old reader would misread a new file; such a file is refused with words."""
+SCHEMA_MINOR = 0
+"""Raised when kinds or fields were added; an old reader skips and counts them."""
+
+# Arrays: what a field holds is anything numpy can view as that dtype; [n] and [n, 128] are shapes.
+U8 = Annotated[Any, "u8"]
+U32 = Annotated[Any, "u32"]
+I32 = Annotated[Any, "i32"]
+I64 = Annotated[Any, "i64"]
+F32 = Annotated[Any, "f32"]
+F64 = Annotated[Any, "f64"]
+
+Severity = Literal["error", "warning", "info"]
+
+ROLES = ("activation", "gradient", "parameter", "parameter_gradient", "update", "buffer")
+"""Role codes are indexes into this tuple: only ever append."""
+STATISTICS = ("mean", "std", "min", "max", "absmax", "l2", "zeros", "nan", "inf", "zero_share")
+"""Names that ``run.series`` takes. ``inf`` counts both signs; ``zero_share`` is zeros / count."""
+HISTOGRAM_BINS = 128
+"""Bins of a log2 histogram in order of value: -2**23 and beyond, ..., -2**-40, 2**-40, ..., 2**23 and beyond.
+
+Bin 64 + (e + 40) counts 2**e <= x < 2**(e+1) for e from -40 to 23, bin 63 - (e + 40) the same of -x; smaller and larger
+magnitudes go into the end bins. Zeros, NaN and Inf are in no bin: they are counted apart.
+"""
+HISTOGRAM_MIN_EXPONENT = -40
+VALUE_KINDS = ("op", "input", "parameter", "buffer", "constant")
+"""Where a tensor of a graph comes from; codes are indexes into this tuple."""
+ESTIMATE, NOT_MEASURED, HISTOGRAM_ESTIMATE = 1, 2, 4
+"""Bits of ``StepStats.flags``: the row is from a sample of the tensor; nothing could be measured (see ``unmeasured``);
+the histogram alone is from a sample, scaled to the whole tensor."""
+INPLACE, FAILED, VIEW = 1, 2, 4
+"""Bits of ``GraphRecord.op_flags``: wrote into its input; raised; its output shares memory with an input."""
