@@ -10,7 +10,6 @@ import os
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -234,14 +233,17 @@ class Trainer:
 
     def _train_step(self, group: list[Batch]) -> StepOutcome:
         clip = self.settings.clip
-        with others_there() if self.ranks.several else nullcontext():
-            if self.step > 0:
-                return train_step(self._forward, self._turns, self.optimizers, group, self.precision, clip)
-            return self._first_step(group, clip)
+        if self.ranks.several:
+            with others_there():
+                return self._first_step(group, clip) if self.step == 0 else self._later_step(group, clip)
+        return self._first_step(group, clip) if self.step == 0 else self._later_step(group, clip)
+
+    def _later_step(self, group: list[Batch], clip: float | None) -> StepOutcome:
+        return train_step(self._forward, self._turns, self.optimizers, group, self.precision, clip)
 
     def _first_step(self, group: list[Batch], clip: float | None) -> StepOutcome:
         try:
-            return train_step(self._forward, self._turns, self.optimizers, group, self.precision, clip)
+            return self._later_step(group, clip)
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, ValueError, IndexError, TypeError) as error:

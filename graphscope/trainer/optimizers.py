@@ -65,6 +65,7 @@ class LearningRate:
         self._optimizers = optimizers
         self._schedule, self._total = schedule, total
         self._new: float | None = None
+        self._applied = False
         self.base: list[float] = [group["lr"] for group in self._groups()]
         """Per parameter group, before the schedule."""
 
@@ -76,7 +77,9 @@ class LearningRate:
 
     def apply(self, step: int) -> float:
         """Gives every group its rate for a step (0-based); returns the first group's."""
-        new, self._new = self._new, None
+        if self._schedule == "constant" and self._applied and self._new is None:
+            return self.base[0]
+        new, self._new, self._applied = self._new, None, True
         if new is not None:
             self.base = [new] * len(self.base)
         factor = schedule_factor(self._schedule, step, self._total)

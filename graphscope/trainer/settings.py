@@ -77,7 +77,7 @@ OPTIMIZER_LR: dict[str, float] = {"sgd": 0.1, "momentum": 0.01, "rmsprop": 0.001
 
 # What each network is usually trained with; other optimizers take the table above.
 MODEL_OPTIMIZER: dict[str, tuple[str, float]] = {
-    "cnn-bn": ("momentum", 0.02),
+    "cnn-bn": ("adam", 0.002),
     "cnn": ("momentum", 0.02),
     "mlp": ("adam", 0.001),
     "mlp-logsoftmax": ("adam", 0.001),
@@ -94,8 +94,11 @@ MODEL_OPTIMIZER: dict[str, tuple[str, float]] = {
     "gan": ("adam", 0.0002),
 }
 
-# Networks that a few epochs bring further with a learning rate that rises and falls; the others keep theirs.
+# Networks that a few epochs bring further with a learning rate that falls to zero; the others keep theirs.
 MODEL_SCHEDULE: dict[str, str] = {
+    "mlp": "cosine",
+    "mlp-logsoftmax": "cosine",
+    "mlp-softmax": "cosine",
     "cnn-bn": "onecycle",
     "cnn": "onecycle",
     "lenet": "onecycle",

@@ -143,7 +143,7 @@ def test_two_processes_train_one_network_and_watching_changes_nothing(tmp_path, 
 
 @pytest.mark.slow
 def test_two_shares_make_the_step_of_both_together(tmp_path):
-    how = {"model": "mlp", "optimizer": "sgd", "lr": 0.1, "batch_size": 32, "steps": 3}
+    how = {"model": "mlp", "optimizer": "sgd", "lr": 0.1, "schedule": "constant", "batch_size": 32, "steps": 3}
     outputs = ended(processes(TRAINS, json.dumps(how), cwd=tmp_path))
     told = json.loads(outputs[0][0])
     trainer = Trainer(TrainerSettings(**how), data=shapes(0, 201, 61))

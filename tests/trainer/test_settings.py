@@ -98,7 +98,8 @@ def test_what_is_left_open_is_filled_in_from_network_and_optimizer():
 
 def test_a_schedule_that_is_left_open_suits_the_network():
     assert TrainerSettings(model="cnn-bn").resolved().schedule == "onecycle"
-    assert TrainerSettings(model="mlp").resolved().schedule == "constant"
+    assert TrainerSettings(model="mlp").resolved().schedule == "cosine"
+    assert TrainerSettings(model="lstm").resolved().schedule == "constant"
     assert TrainerSettings(model="cnn-bn", schedule="step").resolved().schedule == "step"
     assert set(MODEL_SCHEDULE) <= set(MODEL_OPTIMIZER)
     assert set(MODEL_SCHEDULE.values()) < {name for name, _ in SCHEDULES} - {"auto"}

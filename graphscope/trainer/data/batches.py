@@ -16,10 +16,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset
 
 from graphscope.errors import DataError
-from graphscope.trainer.data.images import ImageSet, cropped_and_flipped, normalised
+from graphscope.trainer.data.images import ImageSet, cropped_and_flipped, scale_and_shift, scaled
 from graphscope.trainer.distributed import ALONE, Ranks
 
 Batch = tuple[Tensor, Tensor]
+MAX_FLOATS = 256 << 20
+"""Bytes of training images as floats up to which they are normalised once and not in each batch: MNIST needs 188 MB."""
 
 
 class Batches(Protocol):
@@ -81,10 +83,12 @@ class ImageBatches:
         self.test_images = len(images.test_labels)
         self.per_epoch = math.ceil(math.ceil(self.train_images / ranks.world_size) / batch_size)
         self.test_is_a_share = ranks.several and self.test_images >= ranks.world_size
-        self._mean = torch.tensor(images.mean, device=device)
-        self._std = torch.tensor(images.std, device=device)
+        mean, std = torch.tensor(images.mean, device=device), torch.tensor(images.std, device=device)
+        self._scale, self._shift = scale_and_shift(mean, std)
         self._train_x, self._train_y = images.train_images.to(device), images.train_labels.to(device)
         self._test_x, self._test_y = images.test_images.to(device), images.test_labels.to(device)
+        if not self.augment and 4 * self._train_x.numel() <= MAX_FLOATS:
+            self._train_x = scaled(self._train_x, self._scale, self._shift)
 
     def train(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(derived_seed(self.seed, epoch))
@@ -94,13 +98,15 @@ class ImageBatches:
             if self.augment:
                 number = batch * self.ranks.world_size + self.ranks.rank
                 x = cropped_and_flipped(x, generator.manual_seed(derived_seed(self.seed, epoch, number)))
-            yield normalised(x, self._mean, self._std), self._train_y[index]
+            yield x if x.is_floating_point() else scaled(x, self._scale, self._shift), self._train_y[index]
 
     def test(self) -> Iterator[Batch]:
+        if not self.test_images:
+            return  # split() would give one batch without images
         size = max(self.batch_size, 256)
         share = slice(self.ranks.rank, None, self.ranks.world_size) if self.test_is_a_share else slice(None)
         for x, y in zip(self._test_x[share].split(size), self._test_y[share].split(size), strict=True):
-            yield normalised(x, self._mean, self._std), y
+            yield scaled(x, self._scale, self._shift), y
 
 
 class LoaderBatches:

@@ -60,8 +60,16 @@ def normalised(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
     Shapes: images uint8 [N, C, H, W], mean and std [C] of values scaled to 0..1 -> float32 [N, C, H, W].
     """
-    scale = (1 / (255 * std)).view(1, -1, 1, 1)
-    shift = (-mean / std).view(1, -1, 1, 1)
+    return scaled(images, *scale_and_shift(mean, std))
+
+
+def scale_and_shift(mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
+    """What bytes are multiplied by and what is added to normalise them. Shapes: [C], [C] -> [1, C, 1, 1] twice."""
+    return (1 / (255 * std)).view(1, -1, 1, 1), (-mean / std).view(1, -1, 1, 1)
+
+
+def scaled(images: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Bytes -> floats. Shapes: uint8 [N, C, H, W], [1, C, 1, 1] twice -> float32 [N, C, H, W]."""
     return torch.addcmul(shift, images.float(), scale)
 
 
