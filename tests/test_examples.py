@@ -12,9 +12,18 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+import graphscope
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
 SECONDS = 60
+LOOPS = {
+    "perceptron": set(),
+    "probabilities": {"softmax-before-cross-entropy"},
+    "net": {"dropout2d-on-2d-input", "evaluated-in-train-mode"},
+    "lenet": set(),
+}
+"""The rules that find something in each of the classic loops."""
 
 
 def test_there_are_notebooks_and_their_names_are_numbered() -> None:
@@ -80,3 +89,27 @@ def test_first_look(run_in: Any) -> None:
     assert re.search(r"\d\d\.\d\d% of the test images are right", said)
     assert "Warning" not in said and "Error" not in said
     assert seconds < SECONDS or sys.gettrace() is not None, f"{seconds:.0f} s; a first look takes less than a minute"
+
+
+@pytest.mark.notebook
+def test_the_classic_loops(run_in: Any) -> None:
+    notebook, folder, _ = run_in(EXAMPLES / "07_the_classic_loops.ipynb")
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    found = {name: {f.rule for f in graphscope.load(folder / "runs" / name).findings} for name in LOOPS}
+    assert found == LOOPS, "each loop's finding that the text speaks of, and no other"
+    said = {cell.source.split("\n")[0].strip(): texts(cell) for cell in code}
+    for name, rules in LOOPS.items():
+        assert ("What to do:" in said[f'findings("runs/{name}")']) == bool(rules)
+    both = re.search(r"in train mode ([\d.]+)%, with net.eval\(\) ([\d.]+)%", said["in_train_mode = share_right()"])
+    assert both and float(both[2]) > float(both[1]) + 1, "dropout goes on while the network is tested"
+    runs = {name: graphscope.load(folder / "runs" / name) for name in ("probabilities", "scores", "lenet")}
+    losses = {name: run.scalars("loss")[1] for name, run in runs.items()}
+    assert losses["probabilities"].min() > 1.4612 > 10 * losses["scores"][-1], "the loss that softmax cannot get below"
+    assert runs["scores"].scalars("grad_norm")[1][0] > 5 * runs["probabilities"].scalars("grad_norm")[1][0]
+    steps, norms = runs["lenet"].series("fc1.weight", "l2", role="parameter_gradient")
+    assert norms[(steps > 50) & (steps <= 100)].max() > 2 * norms[0], "small gradients at first"
+    views = [
+        o for cell in code for o in cell.outputs if "application/vnd.jupyter.widget-view+json" in o.get("data", {})
+    ]
+    assert len(views) == 4, "one above each watched cell"
+    assert all(cell.source.startswith("%%graphscope") for cell in code if "widget-view" in str(cell.outputs))
