@@ -25,6 +25,7 @@ from graphscope import messages, schema  # noqa: E402
 TARGET = ROOT / "js" / "src" / "schema.ts"
 ARRAYS = {
     "u8": "Uint8Array",
+    "u16": "Uint16Array",
     "u32": "Uint32Array",
     "i32": "Int32Array",
     "i64": "Float64Array",  # converted when decoded: a number of the page is a double
@@ -216,7 +217,7 @@ def generate() -> str:
     for alias, name in LITERALS.items():
         lines.append(f"export type {name} = {' | '.join(json.dumps(member) for member in get_args(alias))};")
     lines.append("")
-    for cls in (*schema.RECORDS, *messages.REPLIES, *messages.COMMANDS):
+    for cls in (*schema.RECORDS, *schema.STORED, *messages.REPLIES, *messages.COMMANDS):
         lines += interface(cls)
     lines += [
         union("RunRecord", schema.RECORDS),
@@ -226,8 +227,9 @@ def generate() -> str:
         "/** Element types of array fields as they are stored; i64 is read into a Float64Array. */",
         f"export type ArrayCode = {' | '.join(json.dumps(code) for code in ARRAYS)};",
         kinds("RECORD_KINDS", schema.RECORDS),
+        kinds("STORED_KINDS", schema.STORED),
         kinds("REPLY_KINDS", messages.REPLIES),
-        *tables((*schema.RECORDS, *messages.REPLIES)),
+        *tables((*schema.RECORDS, *schema.STORED, *messages.REPLIES)),
     ]
     return "\n".join(lines).rstrip() + "\n"
 

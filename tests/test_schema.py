@@ -14,7 +14,7 @@ import pytest
 from graphscope import messages, schema
 
 ROOT = Path(__file__).resolve().parent.parent
-EVERYTHING = (*schema.RECORDS, *messages.REPLIES, *messages.COMMANDS)
+EVERYTHING = (*schema.RECORDS, *schema.STORED, *messages.REPLIES, *messages.COMMANDS)
 
 
 @pytest.fixture(scope="module")

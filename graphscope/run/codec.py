@@ -21,7 +21,8 @@ from graphscope.errors import RunFileError
 from graphscope.messages import Reply
 from graphscope.run.columns import check_columns
 from graphscope.run.fields import FIELDS, Fields, as_array
-from graphscope.schema import SCHEMA_MAJOR, RunHeader, RunRecord
+from graphscope.run.packing import pack, unpack
+from graphscope.schema import SCHEMA_MAJOR, PackedStats, RunHeader, RunRecord, StepStats
 
 MAX_RECORD = 64 << 20
 """Largest blob, in bytes."""
@@ -50,6 +51,14 @@ class RecordTooLarge(RunFileError):
 
 def encode(record: RunRecord | Reply) -> bytes:
     """A record or reply -> its blob. Raises RunFileError where a field does not fit, RecordTooLarge."""
+    if isinstance(record, StepStats):
+        stats: StepStats = _converted(record)
+        return blob_of(pack(stats) or stats)
+    return blob_of(record)
+
+
+def blob_of(record: RunRecord | PackedStats | Reply) -> bytes:
+    """A record in the very form it has -> its blob. Raises as :func:`encode`."""
     fields = FIELDS[record.kind]
     arrays: dict[str, tuple[str, np.ndarray[Any, Any]]] = {}
     scalars: dict[str, Any] = {}
@@ -66,13 +75,14 @@ def encode(record: RunRecord | Reply) -> bytes:
             scalars[name] = check(getattr(record, name))
         except (TypeError, ValueError) as error:
             raise _misfit(fields, name, error) from None
-    header: dict[str, Any] = {"__metadata__": {"kind": record.kind, "json": _dumps(scalars)}}
     at = 0
+    parts = [f'{{"__metadata__":{{"kind":"{record.kind}","json":{json.dumps(_dumps(scalars))}}}']
     ordered = sorted(arrays.items(), key=lambda item: -item[1][1].itemsize)  # so that each one is aligned
     for name, (code, array) in ordered:
-        header[name] = {"dtype": code, "shape": array.shape, "data_offsets": (at, at + array.nbytes)}
-        at += array.nbytes
-    text = json.dumps(header, separators=(",", ":")).encode("ascii")
+        shape, end = ",".join(map(str, array.shape)), at + array.nbytes
+        parts.append(f',"{name}":{{"dtype":"{code}","shape":[{shape}],"data_offsets":[{at},{end}]}}')
+        at = end
+    text = ("".join(parts) + "}").encode("ascii")
     text += b" " * (-len(text) % 8)
     if len(text) > MAX_HEADER or 8 + len(text) + at > MAX_RECORD:
         raise RecordTooLarge(
@@ -123,6 +133,8 @@ def decode(blob: bytes, unknown: Counter[str] | None = None) -> RunRecord | Repl
     if missing := fields.required - values.keys():
         raise RunFileError(f"a {kind} record without {', '.join(sorted(missing))}")
     record = fields.cls(**values)
+    if isinstance(record, PackedStats):
+        record = unpack(record)
     check_columns(record)
     return record
 
@@ -132,6 +144,13 @@ def with_arrays(record: Any) -> Any:
 
     Raises RunFileError where a field does not fit.
     """
+    record = _converted(record)
+    check_columns(record)
+    return record
+
+
+def _converted(record: Any) -> Any:
+    """As with_arrays, each field for itself."""
     fields = FIELDS[record.kind]
     changed: dict[str, Any] = {}
     for name, array_field in fields.arrays.items():
@@ -142,9 +161,7 @@ def with_arrays(record: Any) -> Any:
             changed[name] = as_array(value, array_field)
         except (TypeError, ValueError) as error:
             raise _misfit(fields, name, error) from None
-    record = replace(record, **changed) if changed else record
-    check_columns(record)
-    return record
+    return replace(record, **changed) if changed else record
 
 
 def _parse(blob: bytes) -> tuple[str, dict[str, Any], dict[str, tuple[str, np.ndarray[Any, Any]]]]:

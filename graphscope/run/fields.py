@@ -15,13 +15,14 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import numpy as np
 
 from graphscope.messages import REPLIES
-from graphscope.schema import RECORDS
+from graphscope.schema import RECORDS, STORED
 
 MAX_TEXT = 1 << 20
 """Longest text of a field, in characters."""
 
 DTYPES: Mapping[str, tuple[str, np.dtype[Any]]] = {
     "u8": ("U8", np.dtype("u1")),
+    "u16": ("U16", np.dtype("<u2")),
     "u32": ("U32", np.dtype("<u4")),
     "i32": ("I32", np.dtype("<i4")),
     "i64": ("I64", np.dtype("<i8")),
@@ -158,7 +159,7 @@ def _fields_of(cls: Any) -> Fields:
     return Fields(cls, arrays, checks, frozenset(required))
 
 
-FIELDS: Mapping[str, Fields] = {fields.cls.kind: fields for fields in map(_fields_of, (*RECORDS, *REPLIES))}
+FIELDS: Mapping[str, Fields] = {fields.cls.kind: fields for fields in map(_fields_of, (*RECORDS, *STORED, *REPLIES))}
 """Every kind that a blob can hold."""
 
 

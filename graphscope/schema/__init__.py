@@ -11,7 +11,7 @@ from typing import get_args
 
 from graphscope.schema.graphs import GraphRecord
 from graphscope.schema.run_facts import Finding, Note, RunEnd, RunHeader
-from graphscope.schema.statistics import AddressTable, BatchNormStats, DropoutStats, StepStats
+from graphscope.schema.statistics import AddressTable, BatchNormStats, DropoutStats, PackedStats, StepStats
 from graphscope.schema.steps import PassRecord, ScalarRecord, StepRecord
 from graphscope.schema.words import (
     ESTIMATE,
@@ -30,6 +30,7 @@ from graphscope.schema.words import (
     SCHEMA_MINOR,
     STATISTICS,
     U8,
+    U16,
     U32,
     VALUE_KINDS,
     VIEW,
@@ -41,6 +42,8 @@ RunRecord = (
     | ScalarRecord | Finding | Note | RunEnd
 )  # fmt: skip
 RECORDS: tuple[type, ...] = get_args(RunRecord)
+STORED: tuple[type, ...] = (PackedStats,)
+"""Forms in which a record travels that nothing else than the codec sees."""
 LayerStats = BatchNormStats | DropoutStats
 LAYER_STATS: tuple[type, ...] = get_args(LayerStats)
 
@@ -64,6 +67,7 @@ __all__ = [
     "LayerStats",
     "NOT_MEASURED",
     "Note",
+    "PackedStats",
     "PassRecord",
     "RECORDS",
     "ROLES",
@@ -73,10 +77,12 @@ __all__ = [
     "SCHEMA_MAJOR",
     "SCHEMA_MINOR",
     "STATISTICS",
+    "STORED",
     "ScalarRecord",
     "Severity",
     "StepRecord",
     "StepStats",
+    "U16",
     "U32",
     "U8",
     "VALUE_KINDS",

@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 
 SCHEMA_MAJOR = 1
 """Raised when an old reader would misread a new file; such a file is refused with words."""
-SCHEMA_MINOR = 0
+SCHEMA_MINOR = 1
 """Raised when kinds or fields were added; an old reader skips and counts them."""
 
 # Arrays: what a field holds is anything numpy can view as that dtype; [n] and [n, 128] are shapes.
 U8 = Annotated[Any, "u8"]
+U16 = Annotated[Any, "u16"]
 U32 = Annotated[Any, "u32"]
 I32 = Annotated[Any, "i32"]
 I64 = Annotated[Any, "i64"]

@@ -3,7 +3,7 @@
 /** Raised when an old reader would misread a new file; such a file is refused with words. */
 export const SCHEMA_MAJOR = 1;
 /** Raised when kinds or fields were added; an old reader skips and counts them. */
-export const SCHEMA_MINOR = 0;
+export const SCHEMA_MINOR = 1;
 /** Role codes are indexes into this tuple: only ever append. */
 export const ROLES = ["activation", "gradient", "parameter", "parameter_gradient", "update", "buffer"] as const;
 export type Role = (typeof ROLES)[number];
@@ -370,6 +370,45 @@ export interface RunEnd {
   readonly reason: string;
 }
 
+/**
+ * A StepStats as it travels, in a third of the bytes and with every value kept; readers make it a StepStats again.
+ *
+ * Columns of the same kind lie one after the other. m rows have a histogram, k of their bins are not empty.
+ */
+export interface PackedStats {
+  readonly kind: "packed_stats";
+  readonly step: number;
+  readonly pass_index: number;
+  /** [n] */
+  readonly address: Uint32Array;
+  /** [4 n] role, flags, dtype, ndim. */
+  readonly codes: Uint8Array;
+  /** [2 n + s] count, zeros, sizes. */
+  readonly whole: Uint32Array;
+  /** [3 n] nan, pos_inf, neg_inf; None if all are 0. */
+  readonly nonfinite: Uint32Array | null;
+  /** [3 n] mean, std, l2. */
+  readonly exact: Float64Array;
+  /** [2 n] min, max, where float32 holds them all exactly. */
+  readonly ends: Float32Array | null;
+  /** [2 n] the same where it does not. */
+  readonly wide_ends: Float64Array | null;
+  /** [n]; None if it follows from min and max. */
+  readonly absmax: Float64Array | null;
+  /** [m] */
+  readonly histogram_row: Uint32Array;
+  /** [16 m] one bit a bin, the first bin in the highest bit: whether it is not empty. */
+  readonly used: Uint8Array;
+  /** [k] low 16 bits of the counts of the bins that are not empty. */
+  readonly bins: Uint16Array;
+  /** [j] places in `bins` whose count is 65,536 or more, rising. */
+  readonly over_at: Uint32Array;
+  /** [j] their high 16 bits. */
+  readonly over: Uint16Array;
+  readonly dtypes: string[];
+  readonly unmeasured: Record<string, string>;
+}
+
 /** How a session is doing; sent when it changes, at most a few times a second. */
 export interface SessionStatus {
   readonly kind: "session_status";
@@ -603,8 +642,10 @@ export type Command =
   | Open;
 
 /** Element types of array fields as they are stored; i64 is read into a Float64Array. */
-export type ArrayCode = "u8" | "u32" | "i32" | "i64" | "f32" | "f64";
+export type ArrayCode = "u8" | "u16" | "u32" | "i32" | "i64" | "f32" | "f64";
 export const RECORD_KINDS = ["run_header", "graph", "addresses", "step_stats", "batchnorm_stats", "dropout_stats", "pass", "step", "scalars", "finding", "note", "run_end"] as const;
+
+export const STORED_KINDS = ["packed_stats"] as const;
 
 export const REPLY_KINDS = ["session_status", "trainer_status", "series", "pong", "command_error", "kernel_list"] as const;
 
@@ -681,12 +722,28 @@ export const FIELDS: { readonly [kind: string]: { readonly [field: string]: Arra
     weight: "f64",
     bias: "f64",
   },
+  packed_stats: {
+    address: "u32",
+    codes: "u8",
+    whole: "u32",
+    nonfinite: "u32",
+    exact: "f64",
+    ends: "f32",
+    wide_ends: "f64",
+    absmax: "f64",
+    histogram_row: "u32",
+    used: "u8",
+    bins: "u16",
+    over_at: "u32",
+    over: "u16",
+  },
   series: {"step": "i64", "mean": "f64", "std": "f64", "absmax": "f64", "l2": "f64", "zero_share": "f64"},
 };
 
 /** Array fields that may be absent; they are null then. */
 export const NULLABLE: { readonly [kind: string]: { readonly [field: string]: true } } = {
   batchnorm_stats: {"running_mean": true, "running_var": true, "weight": true, "bias": true},
+  packed_stats: {"nonfinite": true, "ends": true, "wide_ends": true, "absmax": true},
 };
 
 /** Fields by kind that travel as JSON, with their TypeScript types. */
@@ -784,6 +841,12 @@ export const JSON_FIELDS: { readonly [kind: string]: { readonly [field: string]:
   },
   note: {"severity": "\"error\" | \"warning\" | \"info\"", "text": "string", "step": "number | null"},
   run_end: {"steps": "number", "records": "number", "dropped": "number", "reason": "string"},
+  packed_stats: {
+    step: "number",
+    pass_index: "number",
+    dtypes: "string[]",
+    unmeasured: "Record<string, string>",
+  },
   session_status: {
     session: "string",
     name: "string",
@@ -831,7 +894,7 @@ export const JSON_FIELDS: { readonly [kind: string]: { readonly [field: string]:
 export const DEFAULTS: { readonly [kind: string]: { readonly [field: string]: unknown } } = {
   run_header: {
     schema_major: 1,
-    schema_minor: 0,
+    schema_minor: 1,
     rank: 0,
     world_size: 1,
     graphscope: "",
@@ -862,6 +925,7 @@ export const DEFAULTS: { readonly [kind: string]: { readonly [field: string]: un
   },
   note: {"step": null},
   run_end: {"dropped": 0, "reason": "closed"},
+  packed_stats: {"dtypes": [], "unmeasured": {}},
   session_status: {"message": ""},
   trainer_status: {"message": "", "dropout": {}, "break_when": "", "broke_at": ""},
 };

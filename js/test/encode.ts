@@ -4,7 +4,7 @@ import { DEFAULTS, FIELDS, HISTOGRAM_BINS, JSON_FIELDS } from "../src/schema";
 
 type Fields = { [field: string]: unknown };
 const DTYPES: { [code: string]: [string, (list: ArrayLike<number>) => ArrayBufferView] } = {
-  u8: ["U8", (list) => Uint8Array.from(list)], u32: ["U32", (list) => Uint32Array.from(list)], i32: ["I32", (list) => Int32Array.from(list)],
+  u8: ["U8", (list) => Uint8Array.from(list)], u16: ["U16", (list) => Uint16Array.from(list)], u32: ["U32", (list) => Uint32Array.from(list)], i32: ["I32", (list) => Int32Array.from(list)],
   i64: ["I64", (list) => BigInt64Array.from(Array.from(list, BigInt))], f32: ["F32", (list) => Float32Array.from(list)],
   f64: ["F64", (list) => Float64Array.from(list)],
 };

@@ -5,11 +5,14 @@ killed         the same, cut off in the middle of its last StepStats: no RunEnd,
 damaged        the same with one flipped bit in the StepStats of step 2 and 100 zero bytes put between two records
 newer          one of a later minor version: an unknown kind, an unknown field, an unknown array
 other_major    one of another major version: refused
+plain_stats    the same run as version 1.0 of the format wrote it, with every StepStats in full
+large_counts   a StepStats whose numbers need every column of the packed form
 odd_values     texts and numbers that break careless readers
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import struct
@@ -20,7 +23,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent))
 
-from graphscope.run.codec import encode  # noqa: E402
+from graphscope.run.codec import blob_of, encode, with_arrays  # noqa: E402
 from graphscope.run.frames import frame  # noqa: E402
 from graphscope.schema import AddressTable, Note, RunEnd, RunHeader, StepRecord, StepStats  # noqa: E402
 from tests.golden import small_cnn  # noqa: E402
@@ -47,6 +50,16 @@ def raw(kind: str, fields: dict[str, Any], tensor: tuple[str, str, int] | None =
 
 def small_cnn_frames() -> list[bytes]:
     return [frame(encode(record)) for record in small_cnn.whole_run()]
+
+
+def plain_stats() -> bytes:
+    header = dataclasses.replace(small_cnn.HEADER, schema_minor=0)
+    plain = [header, *(with_arrays(r) if isinstance(r, StepStats) else r for r in small_cnn.whole_run()[1:])]
+    return b"".join(frame(blob_of(record)) for record in plain)
+
+
+def large_counts() -> bytes:
+    return b"".join(frame(encode(record)) for record in (small_cnn.HEADER, *small_cnn.large_counts()))
 
 
 def index_of_stats(step: int) -> int:
@@ -104,6 +117,8 @@ def files() -> dict[str, bytes]:
     return {
         "small_cnn.gscope": b"".join(small_cnn_frames()),
         "small_cnn.json": text.encode(),
+        "plain_stats.gscope": plain_stats(),
+        "large_counts.gscope": large_counts(),
         "killed.gscope": killed(),
         "damaged.gscope": damaged(),
         "newer.gscope": newer(),

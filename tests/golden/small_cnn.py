@@ -177,6 +177,23 @@ def step_stats(step: int) -> StepStats:
     )  # fmt: skip
 
 
+LARGE_COUNTS = {0: 65_535, 1: 65_536, 63: 1, 64: 2**31 + 5, 127: 2**32 - 1}
+"""Bin -> count."""
+
+
+def large_counts() -> tuple[RunRecord, ...]:
+    """One tensor with numbers beyond 16 bits, beyond float32 and of every kind that is not finite."""
+    histogram = [LARGE_COUNTS.get(i, 0) for i in range(128)]
+    stats = StepStats(
+        step=7, pass_index=1, address=[1, 0], role=[1, 0], flags=[ESTIMATE, 0], dtype=[0, 1], ndim=[3, 0],
+        sizes=[70_000, 60_000, 1], count=[2**32 - 1, 1], mean=[1 / 3, -0.0], std=[1e-300, 0.0], min=[-0.1, -0.0],
+        max=[0.3, 1e300], absmax=[0.5, 1e300], l2=[2 / 3, math.inf], zeros=[2**32 - 1, 0], nan=[1, 0],
+        pos_inf=[2**31, 0], neg_inf=[3, 0], histogram_row=[1], histogram=[histogram],
+        dtypes=["float32", "float64"],
+    )  # fmt: skip
+    return AddressTable(start=0, fqn=["a", "b"], call=[0, 0], output=[0, 0]), stats
+
+
 def channel(step: int, c: int) -> list[float]:
     return [v for i, v in enumerate(values("activation", "conv1", step)) if i // PIXELS % CHANNELS == c]
 

@@ -7,9 +7,11 @@
  */
 
 import {
-  type ArrayCode, DEFAULTS, FIELDS, JSON_FIELDS, NULLABLE, RECORD_KINDS, REPLY_KINDS, type Reply, type RunRecord, SCHEMA_MAJOR,
+  type ArrayCode, DEFAULTS, FIELDS, JSON_FIELDS, NULLABLE, type PackedStats, RECORD_KINDS, REPLY_KINDS, type Reply, type RunRecord,
+  SCHEMA_MAJOR, STORED_KINDS,
 } from "../schema";
 import { split } from "./frames";
+import { unpack } from "./packed";
 
 export type Message = RunRecord | Reply;
 
@@ -21,10 +23,10 @@ export interface Decoded {
   unknown: number;
 }
 
-const KINDS: ReadonlySet<string> = new Set([...RECORD_KINDS, ...REPLY_KINDS]);
+const KINDS: ReadonlySet<string> = new Set([...RECORD_KINDS, ...STORED_KINDS, ...REPLY_KINDS]);
 const MAX_DEPTH = 64;
-const WIDTH: { readonly [K in ArrayCode]: number } = { u8: 1, u32: 4, i32: 4, i64: 8, f32: 4, f64: 8 };
-const STORED: { readonly [dtype: string]: ArrayCode } = { U8: "u8", BOOL: "u8", U32: "u32", I32: "i32", I64: "i64", F32: "f32", F64: "f64" };
+const WIDTH: { readonly [K in ArrayCode]: number } = { u8: 1, u16: 2, u32: 4, i32: 4, i64: 8, f32: 4, f64: 8 };
+const STORED: { readonly [dtype: string]: ArrayCode } = { U8: "u8", BOOL: "u8", U16: "u16", U32: "u32", I32: "i32", I64: "i64", F32: "f32", F64: "f64" };
 
 class Unfit extends Error {}
 
@@ -70,7 +72,8 @@ export function decodeRecord(payload: Uint8Array): Message | null {
     else if (NULLABLE[kind]?.[field]) record[field] = null;
     else throw new Unfit(`${kind}.${field} is missing`);
   }
-  return record as unknown as Message;
+  const whole = record as unknown as Message | PackedStats;
+  return whole.kind === "packed_stats" ? unpack(whole) : whole;
 }
 
 /** Of another major version only the version can be relied on: enough to say so. */
@@ -129,6 +132,7 @@ function column(data: Uint8Array, entry: { [key: string]: unknown }, wanted: Arr
   if (code !== wanted && !(code === "f32" && wanted === "f64")) throw new Unfit(`${code} instead of ${wanted}`);
   switch (code) {
     case "u8": return new Uint8Array(bytes);
+    case "u16": return new Uint16Array(bytes);
     case "u32": return new Uint32Array(bytes);
     case "i32": return new Int32Array(bytes);
     case "i64": return Float64Array.from(new BigInt64Array(bytes), Number); // counts: exact to 2**53

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { type Decoded, decodeFrames } from "../../src/run/decode";
 import { Run } from "../../src/run/run";
+import { frames } from "../encode";
 import type { BatchNormStats, DropoutStats, Role, StatName } from "../../src/schema";
 
 /** Written by Python, which also says what is in it. */
@@ -69,6 +70,35 @@ describe("a run file that Python wrote", () => {
       inplace: graph.ops.filter((op) => op.inplace).map((op) => op.id), views: graph.ops.filter((op) => op.view).map((op) => op.id),
       source_of_conv: [graph.ops[0]!.file, graph.ops[0]!.line],
     }).toEqual(want.graph);
+  });
+});
+
+describe("statistics in their two forms", () => {
+  it("are the same, packed or as version 1.0 wrote them", () => {
+    const want = wanted as unknown as Wanted;
+    const { run, decoded } = read("plain_stats.gscope");
+    expect([decoded.records.length, decoded.damaged, decoded.unknown]).toEqual([want.records, 0, 0]);
+    const packed = read("small_cnn.gscope").run;
+    for (const { fqn, role } of want.series) for (const step of run.capturedSteps()) expect(run.summary(fqn, 0, role, step)).toEqual(packed.summary(fqn, 0, role, step));
+  });
+
+  it("hold numbers beyond 16 bits, beyond float32 and of every kind", () => {
+    const { run, decoded } = read("large_counts.gscope");
+    expect([decoded.damaged, decoded.unknown]).toEqual([0, 0]);
+    const b = run.summary("b", 0, "gradient", 7)!;
+    expect(b).toMatchObject({ shape: [70_000, 60_000, 1], count: 2 ** 32 - 1, zeros: 2 ** 32 - 1, nan: 1, posInf: 2 ** 31, negInf: 3, mean: 1 / 3, min: -0.1, max: 0.3, absmax: 0.5, estimate: true, histogram: null });
+    const a = run.summary("a", 0, "activation", 7)!;
+    expect(a).toMatchObject({ shape: [], count: 1, max: 1e300, absmax: 1e300, l2: Infinity, dtype: "float64" });
+    expect([...a.histogram!.entries()].filter(([, count]) => count)).toEqual([[0, 65_535], [1, 65_536], [63, 1], [64, 2 ** 31 + 5], [127, 2 ** 32 - 1]]);
+  });
+
+  it("that do not fit are refused, not read wrongly", () => {
+    const [address, pair] = [[0, 1], [0, 0]];
+    const good = { step: 1, pass_index: 0, address, codes: new Array(8).fill(0), whole: [1, 1, 0, 0], nonfinite: null, exact: new Array(6).fill(0.5), ends: [0, 0, 1, 1], wide_ends: null, absmax: null, histogram_row: [1], used: [128, ...new Array(15).fill(0)], bins: [7], over_at: [], over: [], dtypes: ["float32"], unmeasured: {} };
+    const damaged = (change: object) => decodeFrames(frames([{ kind: "packed_stats", ...good, ...change }])).damaged;
+    expect(damaged({})).toBe(0);
+    const changes = [{ codes: pair }, { whole: [1] }, { nonfinite: pair }, { exact: pair }, { ends: pair }, { ends: null }, { wide_ends: [0, 0, 1, 1] }, { absmax: [1] }, { used: [128] }, { bins: [] }, { bins: [1, 2] }, { over_at: [0] }, { over_at: [1], over: [1] }, { histogram_row: [0, 1, 1] }];
+    for (const change of changes) expect([change, damaged(change)]).toEqual([change, 1]);
   });
 });
 
