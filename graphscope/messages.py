@@ -33,6 +33,8 @@ class SessionStatus:
     steps_per_second: float | None
     overhead: float | None
     """What watching took over what the steps themselves took, over the recent window."""
+    steady_overhead: float | None = None
+    """The same without the first steps, which ``every="auto"`` captures anyway; None while there are no others."""
     loss: float | None
     epoch: int | None
     errors: int

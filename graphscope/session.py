@@ -147,6 +147,7 @@ class Session:
             captured_steps=self._watcher.captured_steps,
             steps_per_second=(len(window) - 1) / seconds if seconds > 0 else None,
             overhead=self._schedule.overhead,
+            steady_overhead=self._schedule.steady_overhead,
             loss=next((r.scalars["loss"] for r in reversed(window) if "loss" in r.scalars), None),
             epoch=last.epoch if last else None,
             errors=severities.count("error"),
@@ -256,7 +257,8 @@ def watch(
                is divided for accumulation or scaled); None: the tensor on which backward is called.
     every      "auto" (steps 0 to 20, then as often as ``budget`` allows), n for every n-th step, or f(step) -> bool.
     budget     share of step time that watching may take with "auto"; 0.01 is one percent.
-    include, exclude   globs of module paths (``layer1.*``): which have statistics taken; the graph is always whole.
+    include, exclude   globs of module paths and parameter names (``layer1.*``): which have statistics taken; the graph
+               is always whole. An ``include`` that matches nothing is refused, an ``exclude`` is noted.
     roles      which statistics: some of ``graphscope.schema.ROLES``.
     run_dir    where the run file goes; None: a new folder under ``runs/``.
     strict     True: errors of ours are raised; None: as GRAPHSCOPE_STRICT says.
@@ -285,13 +287,19 @@ def watch(
     for session in earlier:
         print(f"GraphScope: the earlier watch of this model ({session.name}) was ended.")
         session.close()
+    selection = Selection.of(include, exclude, roles)
+    names = {name: None for name, _ in (*model.named_modules(), *model.named_parameters())}
+    idle = selection.checked(names.keys())
     parts = {
         "schedule": Schedule(checked_every(every), budget),
-        "selection": Selection.of(include, exclude, roles),
+        "selection": selection,
         "guard": Guard(strict),
         "loss_fn": loss_fn,
     }
-    return Session(model, optimizer, parts, None if run_dir is None else Path(run_dir))
+    session = Session(model, optimizer, parts, None if run_dir is None else Path(run_dir))
+    if idle:
+        session.note("warning", f"exclude={idle!r} matches no module path or parameter name, so it leaves nothing out.")
+    return session
 
 
 def live_sessions() -> list[Session]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import threading
 import warnings
 
@@ -109,12 +111,50 @@ def test_include_exclude_and_roles_choose_statistics_and_leave_the_graph_whole(t
     assert {node.op for node in session.graph.nodes} > {"conv2d", "linear", "batch_norm"}
 
 
+def test_update_ratio_and_cosine_are_those_of_the_optimizers_step(tmp_path):
+    torch.manual_seed(0)
+    model = Mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    weight = next(model.parameters())
+    ratios, gradients = [], []
+    with graphscope.watch(model, optimizer, every=2, run_dir=tmp_path / "run") as session:
+        for step in range(5):
+            optimizer.zero_grad()
+            model(torch.randn(6, weight.shape[1])).square().mean().backward()
+            before = weight.detach().clone()
+            optimizer.step()
+            if step % 2 == 0:
+                ratios.append(((weight.detach() - before).norm() / before.norm()).item())
+                gradients.append(weight.grad.ravel().clone())
+    name = next(iter(dict(model.named_parameters())))
+    steps, found = session.run.series(name, "update_ratio", "update")
+    assert steps.tolist() == [0, 2, 4]
+    assert found == pytest.approx(ratios, rel=1e-4)
+    _, cosine = session.run.series(name, "cosine", "parameter_gradient")
+    want = [torch.cosine_similarity(a, b, 0).item() for a, b in itertools.pairwise(gradients)]
+    assert math.isnan(cosine[0])
+    assert cosine[1:] == pytest.approx(want, rel=1e-4)
+    assert session.run.summary(name, "parameter_gradient", 4).cosine == cosine[2]
+    with pytest.raises(UnknownName, match="'cosine', 'parameter_gradient'"):
+        session.run.series(name, "cosine")
+    again = graphscope.load(tmp_path / "run")
+    assert again.series(name, "cosine", "parameter_gradient")[1][1:] == pytest.approx(want, rel=1e-4)
+
+
+def test_an_exclude_that_matches_nothing_is_noted(tmp_path):
+    with graphscope.watch(Cnn(), exclude=["fc.*", "layer9.*"], run_dir=tmp_path / "run") as session:
+        pass
+    assert ["layer9" in note.text for note in session.run.notes] == [True]
+
+
 REFUSED = {
     "a class": (lambda d: graphscope.watch(nn.Linear, run_dir=d), NotAModule, "Did you mean an instance"),
     "a state dict": (lambda d: graphscope.watch({"w": 1}, run_dir=d), NotAModule, "state_dict"),
     "an input for an optimizer": (lambda d: graphscope.watch(Mlp(), torch.zeros(2), run_dir=d), NotAModule, "trace"),
     "a loss function": (lambda d: graphscope.watch(Mlp(), loss_fn=torch.nn.functional.mse_loss, run_dir=d),
                         NotAModule, "mse_loss"),
+    "an include that matches nothing": (lambda d: graphscope.watch(Cnn(), include="con.*", run_dir=d), UnknownName,
+                                        r"include='con\.\*'.*no module path or parameter name matches"),
     "no budget": (lambda d: graphscope.watch(Mlp(), budget=0, run_dir=d), UnknownName, "budget=0"),
     "a run_dir that is a file": (lambda d: graphscope.watch(Mlp(), run_dir=__file__), GraphscopeError, "run_dir"),
 }  # fmt: skip

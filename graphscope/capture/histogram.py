@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphscope.capture.native import SAMPLE_RUN
 from graphscope.schema import HISTOGRAM_BINS, HISTOGRAM_MIN_EXPONENT
 
 HISTOGRAM_EXACT_BELOW = 16_384
 """Elements up to which the histogram counts every one; of larger tensors it counts a sample of as many."""
-SAMPLE_RUNS, HISTOGRAM_RUNS, SAMPLE_RUN = 1_024, 256, 64
+SAMPLE_RUNS, HISTOGRAM_RUNS = 1_024, 256
 """A sample is runs of neighbours at golden-ratio offsets: evenly spaced runs hit the same channels every time."""
 
 

@@ -29,6 +29,7 @@
 #define TABLES 8
 #define TABLE 528 /* 512 and 64 bytes more: tables 4 KiB apart would look like one to the store buffer */
 #define MANY 1024 /* numbers from which on eight tables pay */
+#define RUN 64    /* numbers that a sample of positions takes side by side: histogram.SAMPLE_RUN */
 
 enum { FLOAT32, FLOAT64, BFLOAT16, FLOAT16 }; /* native.CODES */
 
@@ -447,6 +448,89 @@ INLINE void channels_of(const char *data, int dtype, int64_t outer, int64_t chan
     for (int64_t c = 0; c < channels; c++) variance[c] /= (double)outer * inner;
 }
 
+/* ---- Samples at fixed positions: what is compared from one moment to another ------------------------------------- */
+
+/* Of `count` numbers: all where they are no more than the runs hold, else `runs` of RUN at golden-ratio offsets, as
+ * histogram.sample_index takes them. */
+static int64_t taken(int64_t count, int64_t runs) { return count <= runs * RUN ? count : runs * RUN; }
+
+static int64_t start_of(int64_t run, int64_t count) {
+    double at = (double)run * 0.6180339887498949;
+    return (int64_t)((at - (double)(int64_t)at) * (double)(count - RUN));
+}
+
+/* One part of a sample: where it lies in the tensor, and how long it is. */
+static Run part_of(int64_t part, int64_t count, int64_t runs, int64_t *first) {
+    int64_t left = count - part * RUN;
+    int whole = count <= runs * RUN;
+    *first = whole ? part * RUN : start_of(part, count);
+    return (Run){0, whole && left < RUN ? (int)left : RUN};
+}
+
+static void take(const char *data, int64_t count, int dtype, int64_t runs, char *out) {
+    int64_t size = item_size[dtype], n = taken(count, runs), first;
+    if (n == count) {
+        memcpy(out, data, n * size);
+        return;
+    }
+    for (int64_t part = 0; part * RUN < n; part++) {
+        Run run = part_of(part, count, runs, &first);
+        memcpy(out + part * RUN * size, data + first * size, run.n * size);
+    }
+}
+
+/* What the sample holds now minus what it held: [taken] of float, of double for float64. */
+static void difference(const char *data, int64_t count, int dtype, int64_t runs, const char *base, char *out) {
+    int64_t size = item_size[dtype], n = taken(count, runs), first;
+    for (int64_t part = 0; part * RUN < n; part++) {
+        Run run = part_of(part, count, runs, &first);
+        const char *now = data + first * size, *before = base + part * RUN * size;
+        if (dtype == FLOAT64) {
+            double a[RUN], b[RUN];
+            memcpy(a, now, run.n * size);
+            memcpy(b, before, run.n * size);
+            for (int i = 0; i < run.n; i++) a[i] -= b[i];
+            memcpy(out + part * RUN * 8, a, run.n * 8);
+            continue;
+        }
+        float a[RUN], b[RUN];
+        if (dtype == FLOAT32) {
+            memcpy(a, now, run.n * size);
+            memcpy(b, before, run.n * size);
+        } else {
+            for (int i = 0; i < run.n; i++) a[i] = widened(now + 2 * i, dtype);
+            for (int i = 0; i < run.n; i++) b[i] = widened(before + 2 * i, dtype);
+        }
+        for (int i = 0; i < run.n; i++) a[i] -= b[i];
+        memcpy(out + part * RUN * 4, a, run.n * 4);
+    }
+}
+
+/* Cosine of the angle between the sample now and `kept`, which then holds the one of now; NaN where one of them is zero
+ * or not finite. */
+static double cosine(const char *data, int64_t count, int dtype, int64_t runs, float *kept) {
+    int64_t size = item_size[dtype], n = taken(count, runs), first;
+    double dot = 0, before = 0, after = 0;
+    for (int64_t part = 0; part * RUN < n; part++) {
+        Run run = part_of(part, count, runs, &first);
+        const char *now = data + first * size;
+        float *old = kept + part * RUN;
+        for (int i = 0; i < run.n; i++) {
+            float value;
+            if (dtype == FLOAT32) memcpy(&value, now + 4 * i, 4);
+            else if (dtype == FLOAT64) { double wide_value; memcpy(&wide_value, now + 8 * i, 8); value = (float)wide_value; }
+            else value = widened(now + 2 * i, dtype);
+            dot += (double)value * old[i];
+            before += (double)old[i] * old[i];
+            after += (double)value * value;
+            old[i] = value;
+        }
+    }
+    double norms = __builtin_sqrt(before) * __builtin_sqrt(after), share = dot / norms;
+    if (!(norms > 0) || !is_finite(norms) || !is_finite(dot)) return NAN_VALUE;
+    return share > 1 ? 1 : share < -1 ? -1 : share;
+}
+
 /* ---- The ABI, and which variant serves it ------------------------------------------------------------------------ */
 
 #define VARIANT(NAME, TARGET)                                                                                       \
@@ -507,4 +591,26 @@ EXPORT void graphscope_channel_moments(const char *data, int32_t dtype, int64_t 
     }
 #endif
     channels_baseline(data, dtype, outer, channels, inner, mean, variance);
+}
+
+/* Samples of n tensors, as they are in memory: out[i] has room for `runs` * 64 numbers. */
+EXPORT void graphscope_samples(int64_t n, const char *const *data, const int64_t *counts, const int32_t *dtypes,
+                               int64_t runs, char *const *out) {
+    for (int64_t i = 0; i < n; i++) take(data[i], counts[i], dtypes[i], runs, out[i]);
+}
+
+/* What became of them: statistics [n, FIELDS] of now minus bases[i]; `scratch` has room for `runs` * 64 doubles. */
+EXPORT void graphscope_changes(int64_t n, const char *const *data, const int64_t *counts, const int32_t *dtypes,
+                               int64_t runs, const char *const *bases, char *scratch, double *values) {
+    for (int64_t i = 0; i < n; i++) {
+        difference(data[i], counts[i], dtypes[i], runs, bases[i], scratch);
+        int32_t dtype = dtypes[i] == FLOAT64 ? FLOAT64 : FLOAT32;
+        graphscope_statistics(scratch, taken(counts[i], runs), dtype, values + i * FIELDS, 0);
+    }
+}
+
+/* Cosines [n] between each tensor's sample and kept[i] (`runs` * 64 floats), which takes the new one's place. */
+EXPORT void graphscope_cosines(int64_t n, const char *const *data, const int64_t *counts, const int32_t *dtypes,
+                               int64_t runs, float *const *kept, double *cosines) {
+    for (int64_t i = 0; i < n; i++) cosines[i] = cosine(data[i], counts[i], dtypes[i], runs, kept[i]);
 }

@@ -25,6 +25,8 @@ CODES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3
 """Types that the kernel reads."""
 FIELD_COUNT = 10
 """Numbers it gives of a tensor: summary.FIELDS."""
+SAMPLE_RUN = 64
+"""Neighbours that a sample takes together: kernel.c has the same number, and histogram.py takes it from here."""
 
 _ROW = ctypes.c_double * (FIELD_COUNT + HISTOGRAM_BINS)
 _HISTOGRAM_AT = FIELD_COUNT * ctypes.sizeof(ctypes.c_double)
@@ -56,6 +58,13 @@ def load(path: Path) -> tuple[ctypes.CDLL | None, str]:
     kernel.graphscope_statistics_of_many.restype = None
     kernel.graphscope_channel_moments.argtypes = [pointer, ctypes.c_int32, size, size, size, pointer, pointer]
     kernel.graphscope_channel_moments.restype = None
+    for function, more in (
+        (kernel.graphscope_samples, 0),
+        (kernel.graphscope_changes, 2),
+        (kernel.graphscope_cosines, 1),
+    ):
+        function.argtypes = [size, pointer, pointer, pointer, size, *[pointer] * (1 + more)]
+        function.restype = None
     return kernel, ""
 
 
@@ -80,16 +89,58 @@ def statistics_of_many(dense: Sequence[Tensor], histogram: bool) -> tuple[np.nda
     """The same of n tensors in one call -> [n, 10] and [n, 128] or None, float64."""
     assert library is not None
     n = len(dense)
-    pointers = np.array([x.data_ptr() for x in dense], dtype=np.uint64)
-    sizes = np.array([x.numel() for x in dense], dtype=np.int64)
-    codes = np.array([CODES[x.dtype] for x in dense], dtype=np.int32)
+    _arrays, described = _described(dense)
     values = np.empty((n, FIELD_COUNT))
     counts = np.empty((n, HISTOGRAM_BINS)) if histogram else None
     library.graphscope_statistics_of_many(
-        n, pointers.ctypes.data, sizes.ctypes.data, codes.ctypes.data,
-        values.ctypes.data, None if counts is None else counts.ctypes.data,
-    )  # fmt: skip
+        n, *described, values.ctypes.data, None if counts is None else counts.ctypes.data
+    )
     return values, counts
+
+
+def samples(dense: Sequence[Tensor], runs: int) -> list[Tensor]:
+    """Copies of the numbers at ``histogram.sample_index`` of each (of all, where there are no more than a sample)."""
+    assert library is not None
+    _arrays, described = _described(dense)
+    taken = [torch.empty(min(x.numel(), runs * SAMPLE_RUN), dtype=x.dtype) for x in dense]
+    library.graphscope_samples(len(dense), *described, runs, _pointers(taken).ctypes.data)
+    return taken
+
+
+def changes(dense: Sequence[Tensor], bases: Sequence[Tensor], runs: int) -> np.ndarray:
+    """Statistics [n, 10] of what each tensor holds now minus the ``samples`` that were taken of it before."""
+    assert library is not None
+    _arrays, described = _described(dense)
+    values, scratch, before = np.empty((len(dense), FIELD_COUNT)), np.empty(runs * SAMPLE_RUN), _pointers(bases)
+    library.graphscope_changes(
+        len(dense), *described, runs, before.ctypes.data, scratch.ctypes.data, values.ctypes.data
+    )
+    return values
+
+
+def cosines(dense: Sequence[Tensor], kept: Sequence[Tensor], runs: int) -> np.ndarray:
+    """Cosine [n] between each tensor's sample and the one in ``kept`` (float32), which the new one replaces.
+
+    NaN where one of the two is zero or holds NaN or Inf.
+    """
+    assert library is not None
+    _arrays, described = _described(dense)
+    found, old = np.empty(len(dense)), _pointers(kept)
+    library.graphscope_cosines(len(dense), *described, runs, old.ctypes.data, found.ctypes.data)
+    return found
+
+
+def _pointers(dense: Sequence[Tensor]) -> np.ndarray:
+    return np.array([x.data_ptr() for x in dense], dtype=np.uint64)
+
+
+def _described(dense: Sequence[Tensor]) -> tuple[tuple[np.ndarray, ...], tuple[int, int, int]]:
+    """Arrays of pointers, sizes and type codes (to be held for as long as the call runs) and their addresses."""
+    sizes = np.array([x.numel() for x in dense], dtype=np.int64)
+    codes = np.array([CODES[x.dtype] for x in dense], dtype=np.int32)
+    arrays = (_pointers(dense), sizes, codes)
+    pointers, counts, types = (array.ctypes.data for array in arrays)
+    return arrays, (pointers, counts, types)
 
 
 def channel_moments(x: Tensor) -> tuple[Tensor, Tensor] | None:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import fnmatch
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from graphscope.errors import UnknownName, did_you_mean
-from graphscope.schema import ROLES
+from graphscope.schema import DENSE_STEPS, LOG_SPACED, ROLES
 
 Every = str | int | Callable[[int], bool]
 
-DENSE_STEPS = 20
-LOG_SPACED = frozenset({25, 32, 40, 50, 63, 79, 100})
-"""Steps that are captured after the dense first ones whatever they cost; from then on the budget alone decides."""
 FLOOR_SECONDS = 20e-6
 """Least time a step that watching may take: below it a budget of a tiny step could never be kept."""
 WINDOW = 64
@@ -51,6 +48,23 @@ class Selection:
         if self.include and not any(fnmatch.fnmatchcase(name, glob) for glob in self.include):
             return False
         return not any(fnmatch.fnmatchcase(name, glob) for glob in self.exclude)
+
+    def checked(self, names: Collection[str]) -> list[str]:
+        """The globs of ``exclude`` that match none of the module paths and parameter names.
+
+        Raises UnknownName for a glob of ``include`` that matches none: nothing would be recorded.
+        """
+
+        def idle(globs: Iterable[str]) -> list[str]:
+            return [glob for glob in globs if not any(fnmatch.fnmatchcase(name, glob) for name in names)]
+
+        if missing := idle(self.include):
+            shown = ", ".join(list(names)[1:6])
+            raise UnknownName(
+                f"watch(include={missing[0]!r}): no module path or parameter name matches. Wanted a glob of names such "
+                f"as {shown}; model.named_modules() lists them.{did_you_mean(missing[0], list(names))}"
+            )
+        return idle(self.exclude)
 
     @property
     def activations(self) -> bool:
@@ -92,7 +106,7 @@ class Schedule:
         self._step_seconds = 0.0
         self._credit = 0.0
         self._debt = 0.0
-        self._recent: deque[tuple[float, float]] = deque(maxlen=WINDOW)
+        self._recent: deque[tuple[float, float, bool]] = deque(maxlen=WINDOW)
 
     def capture_next(self, steps: int = 1) -> None:
         """Capture the coming steps whatever the schedule says."""
@@ -111,7 +125,7 @@ class Schedule:
             return bool(self.every(step))
         if isinstance(self.every, int):
             return step % self.every == 0
-        return step <= DENSE_STEPS or step in LOG_SPACED or self._credit >= self._capture_cost
+        return is_warm_up(step) or self._credit >= self._capture_cost
 
     def wants_loss(self) -> bool:
         """Whether the loss of an uncaptured pass is read: always if it fits into half the budget, else now and then."""
@@ -136,7 +150,7 @@ class Schedule:
             return
         own = max(step_seconds - self_seconds, 0.0)
         self._step_seconds = 0.9 * self._step_seconds + 0.1 * own if self._step_seconds else own
-        self._recent.append((own, self_seconds))
+        self._recent.append((own, self_seconds, not (self.every == "auto" and is_warm_up(step))))
         if step >= DENSE_STEPS:
             earned = max(self.budget * own, FLOOR_SECONDS)
             most = max(self._capture_cost, earned) * 1.001
@@ -153,5 +167,21 @@ class Schedule:
     @property
     def overhead(self) -> float | None:
         """Share of step time that watching took over the last steps; None before the first step."""
-        total = sum(own for own, _ in self._recent)
-        return sum(ours for _, ours in self._recent) / total if total > 0 else None
+        return _share((own, ours) for own, ours, _ in self._recent)
+
+    @property
+    def steady_overhead(self) -> float | None:
+        """The same without the first steps, which "auto" captures at any price; None while there are no others."""
+        return _share((own, ours) for own, ours, steady in self._recent if steady)
+
+
+def is_warm_up(step: int) -> bool:
+    """Whether "auto" captures a step whatever it costs."""
+    return step <= DENSE_STEPS or step in LOG_SPACED
+
+
+def _share(steps: Iterable[tuple[float, float]]) -> float | None:
+    total, taken = 0.0, 0.0
+    for own, ours in steps:
+        total, taken = total + own, taken + ours
+    return taken / total if total > 0 else None

@@ -9,10 +9,11 @@ import numpy as np
 from torch import Tensor, nn
 
 from graphscope.capture.activations import Address, Key
+from graphscope.capture.changes import Directions, Updates
 from graphscope.capture.forward import ForwardCapture
 from graphscope.capture.loss_ops import LossOp
 from graphscope.capture.plan import Selection
-from graphscope.capture.summary import FIELDS, Row, change_base, collect, measure_all, measure_change
+from graphscope.capture.summary import FIELDS, Row, collect, cosines_of, measure_all
 from graphscope.graph import OpNode, Value
 from graphscope.schema import ROLES, AddressTable, GraphRecord, PassRecord, StepStats
 
@@ -40,35 +41,35 @@ class AddressNumbers:
 class ParameterCapture:
     """Parameters, their gradients and their updates around one optimizer step."""
 
-    def __init__(self, selection: Selection) -> None:
+    def __init__(self, selection: Selection, directions: Directions) -> None:
         self.selection = selection
         self.rows: dict[Key, Row] = {}
-        self._bases: dict[str, Tensor] = {}
+        self._directions = directions
+        self._updates = Updates()
 
     def before(self, parameters: Mapping[str, nn.Parameter]) -> None:
         """At the optimizer's step pre-hook: gradients are accumulated, unscaled and clipped by now."""
         roles = self.selection.roles
+        chosen = {name: parameter for name, parameter in parameters.items() if self.selection.wants(name)}
         wanted: dict[Key, Tensor] = {}
-        for name, parameter in parameters.items():
-            if not self.selection.wants(name):
-                continue
+        gradients: dict[str, Tensor] = {}
+        for name, parameter in chosen.items():
             address = (name, 0, 0)
             if "parameter" in roles:
                 wanted[address, "parameter"] = parameter
             if "parameter_gradient" in roles and parameter.grad is not None:
-                wanted[address, "parameter_gradient"] = parameter.grad
-            plain = parameter.is_floating_point() and type(parameter) is nn.Parameter and parameter.numel() > 0
-            if "update" in roles and plain and parameter.device.type != "meta":
-                self._bases[name] = change_base(parameter)
+                wanted[address, "parameter_gradient"] = gradients[name] = parameter.grad
         self.rows.update(zip(wanted, measure_all(wanted.values()), strict=True))
+        if gradients:
+            rows = {name: self.rows[(name, 0, 0), "parameter_gradient"] for name in gradients}
+            self._directions.cosines(gradients, rows)
+        if "update" in roles:
+            self._updates.before(chosen)
 
     def after(self, parameters: Mapping[str, nn.Parameter]) -> None:
         """At the step post-hook: what changed."""
-        for name, base in self._bases.items():
-            parameter = parameters.get(name)
-            if parameter is not None and parameter.numel() >= base.numel():
-                self.rows[(name, 0, 0), "update"] = measure_change(base, parameter)
-        self._bases.clear()
+        for name, row in self._updates.after(parameters).items():
+            self.rows[(name, 0, 0), "update"] = row
 
 
 def stats_record(step: int, pass_index: int, rows: Mapping[Key, Row], numbers: Callable[[Address], int]) -> StepStats:
@@ -77,6 +78,7 @@ def stats_record(step: int, pass_index: int, rows: Mapping[Key, Row], numbers: C
     table, histogram_row, histogram = collect(items)
     dtypes = list(dict.fromkeys(row.dtype for row in items))
     columns = {name: table[:, i] for i, name in enumerate(FIELDS)}
+    cosine = cosines_of(items)
     counts = {name: columns.pop(name).astype(np.int64) for name in ("zeros", "nan", "pos_inf", "neg_inf")}
     return StepStats(
         step=step,
@@ -90,6 +92,7 @@ def stats_record(step: int, pass_index: int, rows: Mapping[Key, Row], numbers: C
         count=np.array([row.count for row in items], dtype=np.int64),
         histogram_row=histogram_row,
         histogram=histogram,
+        cosine=None if np.isnan(cosine).all() else cosine,
         dtypes=dtypes,
         unmeasured={str(i): row.unmeasured for i, row in enumerate(items) if row.unmeasured},
         **columns,

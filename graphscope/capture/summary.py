@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 
 from graphscope.capture import native
-from graphscope.capture.histogram import HISTOGRAM_EXACT_BELOW, histogram_of, sample_index
+from graphscope.capture.histogram import HISTOGRAM_EXACT_BELOW, histogram_of
 from graphscope.capture.values import dtype_of, is_wrapped, shape_of
-from graphscope.schema import ESTIMATE, HISTOGRAM_BINS, HISTOGRAM_ESTIMATE, NOT_MEASURED
+from graphscope.schema import HISTOGRAM_BINS, HISTOGRAM_ESTIMATE, NOT_MEASURED
 
 EXACT_BELOW = 65_536
-"""Elements up to which sums are taken in float64, and up to which updates are compared in whole."""
+"""Elements up to which sums are taken in float64."""
 FIELDS = ("mean", "std", "min", "max", "absmax", "l2", "zeros", "nan", "pos_inf", "neg_inf")
 
 NOTHING_FINITE = (*(math.nan,) * 6, 0)
@@ -43,6 +43,8 @@ class Row:
     histogram: Any = None
     flags: int = 0
     unmeasured: str = ""
+    cosine: Any = math.nan
+    """Of a parameter's gradient with the one captured before; NaN is unknown."""
 
 
 def why_not(tensor: Tensor) -> str:
@@ -75,7 +77,7 @@ def measure(tensor: Tensor, *, histogram: bool = True) -> Row:
     row = _begun(tensor)
     if row.flags & NOT_MEASURED:
         return row
-    x = _dense(tensor)
+    x = dense(tensor)
     row.read = x.numel()
     if native.reads(x):
         row.values, row.histogram = native.statistics(x, histogram)
@@ -84,7 +86,7 @@ def measure(tensor: Tensor, *, histogram: bool = True) -> Row:
     with torch.no_grad():
         x = x.detach().reshape(-1)
         x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        row.values = _on_cpu(x) if x.device.type == "cpu" else _on_device(x)
+        row.values = on_cpu(x) if x.device.type == "cpu" else on_device(x)
         if histogram:
             row.histogram, sampled = histogram_of(x)
             row.flags |= HISTOGRAM_ESTIMATE if sampled else 0
@@ -102,7 +104,7 @@ def measure_all(tensors: Iterable[Tensor]) -> list[Row]:
         row = _begun(tensor)
         rows.append(row)
         if not row.flags & NOT_MEASURED:
-            x = _dense(tensor)
+            x = dense(tensor)
             row.read = x.numel()
             batch.append((row, x))
     if batch:
@@ -131,30 +133,7 @@ def _begun(tensor: Tensor) -> Row:
     return row
 
 
-def measure_change(before: Tensor, after: Tensor) -> Row:
-    """What an optimizer step changed of a parameter: ``before`` is what ``change_base`` kept of it."""
-    row = Row(shape_of(after), dtype_of(after), after.numel())
-    with torch.no_grad():
-        now = change_base(after)
-        row.read = now.numel()
-        change = now.float() - before.float() if now.dtype != torch.float64 else now - before
-        if native.reads(change):
-            row.values, _ = native.statistics(change, False)
-        else:
-            row.values = _on_cpu(change) if change.device.type == "cpu" else _on_device(change)
-    if row.read != row.count:
-        row.flags |= ESTIMATE
-    return row
-
-
-def change_base(parameter: Tensor) -> Tensor:
-    """A copy of a parameter, or of a sample of 65,536 of its elements, to compare with after the step."""
-    flat = parameter.detach().reshape(-1)
-    n = flat.numel()
-    return flat.clone() if n <= EXACT_BELOW else flat[sample_index(n, flat.device)]
-
-
-def _dense(x: Tensor) -> Tensor:
+def dense(x: Tensor) -> Tensor:
     """All elements as one dense tensor in any order; of an expanded view only what has memory of its own."""
     if x.is_neg():
         x = x.detach().resolve_neg()  # its memory holds the numbers with the other sign
@@ -170,14 +149,15 @@ def _dense(x: Tensor) -> Tensor:
     return x.permute(sorted(range(x.dim()), key=lambda d: -strides[d])).contiguous()
 
 
-def _on_cpu(x: Tensor) -> tuple[float, ...]:
+def on_cpu(x: Tensor) -> tuple[float, ...]:
+    """FIELDS of a flat float tensor, not empty, by torch operations."""
     n = x.numel()
     wide = x.double() if n <= EXACT_BELOW else x
     total, norm = float(wide.sum()), float(torch.linalg.vector_norm(wide))
     if not (math.isfinite(total) and math.isfinite(norm)):
         finite = x[x.isfinite()]
         if finite.numel() < n:
-            others = _on_cpu(finite) if finite.numel() else NOTHING_FINITE
+            others = on_cpu(finite) if finite.numel() else NOTHING_FINITE
             return (*others[:7], int(x.isnan().sum()), int((x == math.inf).sum()), int((x == -math.inf).sum()))
     smallest, largest = (1e-140, 1e150) if wide.dtype == torch.float64 else (1e-12, 1e15)
     if not smallest < norm < largest:  # squares leave the range of the type
@@ -202,13 +182,13 @@ def _rescaled(x: Tensor) -> tuple[float, ...]:
     if not peak:
         return (0.0,) * 6 + (x.numel(), 0, 0, 0)
     exponent = max(math.frexp(peak)[1], -1000)
-    mean, std, _, _, _, l2, *_ = _on_cpu(x.double() * 2.0**-exponent)
+    mean, std, _, _, _, l2, *_ = on_cpu(x.double() * 2.0**-exponent)
     half = exponent // 2  # in two steps: 2.0**1024 is no double
     mean, std, l2 = (value * 2.0**half * 2.0 ** (exponent - half) for value in (mean, std, l2))
     return (mean, std, low, high, peak, l2, x.numel() - int(torch.count_nonzero(x)), 0, 0, 0)
 
 
-def _on_device(x: Tensor) -> Tensor:
+def on_device(x: Tensor) -> Tensor:
     """FIELDS as one float64 tensor on the tensor's device, without a synchronisation."""
     finite = x.isfinite()
     safe = torch.where(finite, x, torch.zeros_like(x)).double()
@@ -261,3 +241,17 @@ def collect(rows: list[Row]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             scaled = histograms[at].astype(np.float64) * (rows[i].count / rows[i].read)
             histograms[at] = scaled.round().clip(0, 2**32 - 1).astype(np.uint32)
     return table, np.array(with_histogram, dtype=np.uint32), histograms
+
+
+def cosines_of(rows: list[Row]) -> np.ndarray:
+    """[n] float32; one copy per device."""
+    found = np.full(len(rows), np.nan, dtype=np.float32)
+    waiting: dict[torch.device, list[int]] = {}
+    for i, row in enumerate(rows):
+        if isinstance(row.cosine, Tensor):
+            waiting.setdefault(row.cosine.device, []).append(i)
+        else:
+            found[i] = row.cosine
+    for numbers in waiting.values():
+        found[numbers] = torch.stack([rows[i].cosine for i in numbers]).cpu().numpy()
+    return found

@@ -23,6 +23,7 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
+from graphscope.capture.changes import Directions
 from graphscope.capture.compiled import COMPILED_GLOBAL, calls_compiled_globals
 from graphscope.capture.forward import ForwardCapture, error_text
 from graphscope.capture.gradients import in_backward
@@ -68,6 +69,7 @@ class Watcher:
         self._known_graphs: set[str] = set()
         self._log = PassLog()
         self._stale = StaleGradients()
+        self._directions = Directions()
         self._tap = LossTap(guard, loss_fn)
         self._capturing = False
         self._passes: list[Pass] = []
@@ -228,7 +230,7 @@ class Watcher:
         if self._capturing:
             self._names = self._optimizers.owned(optimizer)
             if self._names:
-                self._parameters = self._parameters or ParameterCapture(self.selection)
+                self._parameters = self._parameters or ParameterCapture(self.selection, self._directions)
                 self._parameters.before(self._names)
 
     def _take_after(self, optimizer: Optimizer) -> bool:

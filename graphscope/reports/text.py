@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from statistics import median
 
 from graphscope.errors import NoSuchStep
 from graphscope.graph import Graph
@@ -78,7 +79,12 @@ def _head(run: Run) -> Iterator[str]:
             yield f"  {', '.join(known)}"
     overhead = run.overhead
     if overhead is not None:
-        yield f"  Watching took {percent(overhead)} of the step time"
+        steady, every = run.steady_overhead, "" if header is None else plain(header.every)
+        since = f"; {percent(steady)} without the first steps, all captured" if every == "auto" and steady else ""
+        yield f"  Watching took {percent(overhead)} of the step time{since}"
+        costs = [r.self_seconds for r in run.step_records if r.captured]
+        if costs:
+            yield f"  A captured step cost {1e3 * median(costs):,.2f} ms, at most {1e3 * max(costs):,.2f} ms"
     if run.damaged:
         yield f"  {count_text(run.damaged)} damaged record{'s' if run.damaged > 1 else ''} left out"
 

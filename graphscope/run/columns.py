@@ -40,7 +40,7 @@ def check_columns(record: Any) -> None:
 
 def _check_stats(stats: StepStats) -> None:
     rows = len(stats.address)
-    _equal_lengths(stats, STATS_COLUMNS, rows)
+    _equal_lengths(stats, (*STATS_COLUMNS, "cosine"), rows)
     if stats.sizes.ndim != 1 or int(stats.ndim.sum(dtype=np.int64)) != len(stats.sizes):
         raise _misfit(stats, "sizes", f"{len(stats.sizes)} sizes for {int(stats.ndim.sum(dtype=np.int64))} dimensions")
     if rows and int(stats.dtype.max()) >= len(stats.dtypes):

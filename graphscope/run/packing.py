@@ -128,7 +128,7 @@ def _check(packed: PackedStats, rows: int, m: int) -> None:
     lengths = {
         "address": rows, "codes": 4 * rows, "nonfinite": 3 * rows, "exact": 3 * rows, "ends": 2 * rows,
         "wide_ends": 2 * rows, "absmax": rows, "histogram_row": m, "used": m * _BYTES,
-        "bins": len(packed.bins), "over_at": len(packed.over), "over": len(packed.over),
+        "cosine": rows, "bins": len(packed.bins), "over_at": len(packed.over), "over": len(packed.over),
     }  # fmt: skip
     for name, length in lengths.items():
         column = getattr(packed, name)

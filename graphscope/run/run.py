@@ -17,7 +17,19 @@ from graphscope.run.stats import key_of
 from graphscope.run.steps import StepRecords
 from graphscope.run.summary import TensorSummary, summary_of
 from graphscope.run.words import listed, nearest, shown
-from graphscope.schema import ROLES, STATISTICS, Finding, LayerStats, PassRecord, RunHeader, StepRecord, StepStats
+from graphscope.schema import (
+    DENSE_STEPS,
+    LOG_SPACED,
+    PARAMETER_STATISTICS,
+    ROLES,
+    STATISTICS,
+    Finding,
+    LayerStats,
+    PassRecord,
+    RunHeader,
+    StepRecord,
+    StepStats,
+)
 
 if TYPE_CHECKING:
     import pandas
@@ -74,6 +86,14 @@ class Run(RunRecords):
         """What watching took over what all steps themselves took; None where it is not known."""
         with self._lock:
             return self._columns.overhead()
+
+    @property
+    def steady_overhead(self) -> float | None:
+        """The same without the first steps, which ``every="auto"`` captures anyway; None if there are no others."""
+        if self.header is None or self.header.every != "auto":
+            return self.overhead
+        with self._lock:
+            return self._columns.overhead(without={*range(DENSE_STEPS + 1), *LOG_SPACED})
 
     @property
     def findings(self) -> list[Finding]:
@@ -146,16 +166,29 @@ class Run(RunRecords):
     def series(self, address: AddressLike, stat: str, role: str = "activation") -> tuple[Steps, Values]:
         """Captured steps, rising, and one statistic there; NaN where this tensor was not measured.
 
-        A step with several passes shows the last. Raises UnknownAddress, UnknownName.
+        Parameters have ``update_ratio`` (role ``update``: norm of the update over that of the weights before it) and
+        ``cosine`` (role ``parameter_gradient``: with the captured gradient before it) besides. A step with several
+        passes shows the last. Raises UnknownAddress, UnknownName.
         """
         asked = f"run.series({shown(address)}, {stat!r}, {role!r})"
-        if stat not in STATISTICS:
+        names = (*STATISTICS, *PARAMETER_STATISTICS)
+        if stat not in names:
             raise UnknownName(
-                f"{asked}: no statistic is called {stat!r:.60}. Recorded: {', '.join(STATISTICS)}."
-                + did_you_mean(str(stat), STATISTICS)
+                f"{asked}: no statistic is called {stat!r:.60}. Recorded: {', '.join(STATISTICS)}. "
+                f"Of parameters also {', '.join(PARAMETER_STATISTICS)}." + did_you_mean(str(stat), names)
+            )
+        wanted = dict(zip(PARAMETER_STATISTICS, ("update", "parameter_gradient"), strict=True)).get(stat, role)
+        if role != wanted:
+            raise UnknownName(
+                f"{asked}: {stat} belongs to role {wanted!r}: run.series({shown(address)}, {stat!r}, {wanted!r})."
             )
         with self._lock:
-            return self._stats.series(self._key(address, role, asked), stat)
+            key = self._key(address, role, asked)
+            if stat != "update_ratio":
+                return self._stats.series(key, stat)
+            steps, change = self._stats.series(key, "l2")
+            _, size = self._stats.series(self._key(address, "parameter", asked), "l2")
+            return steps, np.divide(change, size, out=np.full(len(steps), np.nan), where=size > 0)
 
     def summary(self, address: AddressLike, role: str = "activation", step: int | None = None) -> TensorSummary:
         """All statistics of one tensor at a captured step; without a step, at the last one that has it.

@@ -66,7 +66,8 @@ class _Series:
 
     def extend(self, entries: Sequence[Entry], key: int, statistic: str) -> None:
         """Takes in the entries that came since the last call; this loop is what a query costs."""
-        plain = attrgetter(statistic) if statistic in StepStats.__dataclass_fields__ else None
+        own = statistic in StepStats.__dataclass_fields__ and statistic != "cosine"
+        plain = attrgetter(statistic) if own else None
         last = self.steps[-1] if self.steps else -(2**63) - 1
         layout: Layout | None = None
         row: int | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import overload
 
 import numpy as np
@@ -105,10 +105,12 @@ class StepColumns:
             epoch=None if epoch == _NONE else epoch,
         )
 
-    def overhead(self) -> float | None:
+    def overhead(self, without: Collection[int] = ()) -> float | None:
         """What watching took over what the steps themselves took; None where no step's time is known."""
         seconds, ours = np.array(self._step_seconds, np.float64), np.array(self._self_seconds, np.float64)
         known = seconds > 0
+        if without:
+            known &= ~np.isin(np.array(self.step, np.int64), list(without))
         plain = float((seconds - ours)[known].sum())
         return float(ours[known].sum()) / plain if plain > 0 else None
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from graphscope.run.addresses import Address
 from graphscope.schema import (
+    COSINE_ESTIMATE,
     ESTIMATE,
     HISTOGRAM_BINS,
     HISTOGRAM_ESTIMATE,
@@ -58,6 +59,10 @@ class TensorSummary:
     """[128] counts in log2 bins, see ``schema.HISTOGRAM_BINS``."""
     histogram_estimate: bool
     """Whether the histogram is from a sample, scaled to the whole tensor."""
+    cosine: float
+    """Of a parameter's gradient with that of the captured step before, -1 to 1; NaN where it is not known."""
+    cosine_estimate: bool
+    """Whether the cosine is from a sample of the two."""
 
     @property
     def rms(self) -> float:
@@ -68,7 +73,7 @@ class TensorSummary:
 
 
 def value_at(stats: StepStats, row: int, statistic: str) -> float:
-    """One of ``schema.STATISTICS`` of one row; NaN where nothing was measured."""
+    """One of ``schema.STATISTICS`` or ``cosine`` of one row; NaN where nothing was measured."""
     if stats.flags[row] & NOT_MEASURED:
         return math.nan
     if statistic == "inf":
@@ -76,6 +81,8 @@ def value_at(stats: StepStats, row: int, statistic: str) -> float:
     if statistic == "zero_share":
         count = stats.count[row]
         return float(stats.zeros[row] / count) if count else math.nan
+    if statistic == "cosine" and stats.cosine is None:
+        return math.nan
     return float(getattr(stats, statistic)[row])
 
 
@@ -118,6 +125,8 @@ def summary_of(stats: StepStats, row: int, address: Address) -> TensorSummary:
         unmeasured=None if measured else stats.unmeasured.get(str(row), "not measured"),
         histogram=histogram_at(stats, row),
         histogram_estimate=bool(flags & HISTOGRAM_ESTIMATE),
+        cosine=moment("cosine"),
+        cosine_estimate=bool(flags & COSINE_ESTIMATE),
     )
 
 

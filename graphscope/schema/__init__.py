@@ -14,6 +14,8 @@ from graphscope.schema.run_facts import Finding, Note, RunEnd, RunHeader
 from graphscope.schema.statistics import AddressTable, BatchNormStats, DropoutStats, PackedStats, StepStats
 from graphscope.schema.steps import PassRecord, ScalarRecord, StepRecord
 from graphscope.schema.words import (
+    COSINE_ESTIMATE,
+    DENSE_STEPS,
     ESTIMATE,
     F32,
     F64,
@@ -24,7 +26,9 @@ from graphscope.schema.words import (
     I32,
     I64,
     INPLACE,
+    LOG_SPACED,
     NOT_MEASURED,
+    PARAMETER_STATISTICS,
     ROLES,
     SCHEMA_MAJOR,
     SCHEMA_MINOR,
@@ -50,6 +54,8 @@ LAYER_STATS: tuple[type, ...] = get_args(LayerStats)
 __all__ = [
     "AddressTable",
     "BatchNormStats",
+    "COSINE_ESTIMATE",
+    "DENSE_STEPS",
     "DropoutStats",
     "ESTIMATE",
     "F32",
@@ -64,9 +70,11 @@ __all__ = [
     "I64",
     "INPLACE",
     "LAYER_STATS",
+    "LOG_SPACED",
     "LayerStats",
     "NOT_MEASURED",
     "Note",
+    "PARAMETER_STATISTICS",
     "PackedStats",
     "PassRecord",
     "RECORDS",

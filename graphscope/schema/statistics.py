@@ -37,7 +37,7 @@ class StepStats:
     role: U8
     """[n] index into ROLES."""
     flags: U8
-    """[n] bits ESTIMATE, NOT_MEASURED."""
+    """[n] bits ESTIMATE, NOT_MEASURED, HISTOGRAM_ESTIMATE, COSINE_ESTIMATE."""
     dtype: U8
     """[n] index into ``dtypes``."""
     ndim: U8
@@ -61,6 +61,8 @@ class StepStats:
     """[m] rows that have a histogram."""
     histogram: U32
     """[m, 128] see HISTOGRAM_BINS."""
+    cosine: F32 | None = None
+    """[n] of a parameter's gradient with that of the captured step before, -1 to 1; NaN where it is not known."""
     dtypes: Sequence[str] = ()
     unmeasured: dict[str, str] = field(default_factory=dict)
     """Row number -> why nothing was measured."""
@@ -102,6 +104,8 @@ class PackedStats:
     """[j] places in ``bins`` whose count is 65,536 or more, rising."""
     over: U16
     """[j] their high 16 bits."""
+    cosine: F32 | None = None
+    """[n]"""
     dtypes: Sequence[str] = ()
     unmeasured: dict[str, str] = field(default_factory=dict)
 

@@ -24,6 +24,9 @@ ROLES = ("activation", "gradient", "parameter", "parameter_gradient", "update", 
 """Role codes are indexes into this tuple: only ever append."""
 STATISTICS = ("mean", "std", "min", "max", "absmax", "l2", "zeros", "nan", "inf", "zero_share")
 """Names that ``run.series`` takes. ``inf`` counts both signs; ``zero_share`` is zeros / count."""
+PARAMETER_STATISTICS = ("update_ratio", "cosine")
+"""Names that ``run.series`` takes besides: of role ``update``, its l2 over that of the parameter before the step; of
+role ``parameter_gradient``, the cosine with the gradient of the captured step before."""
 HISTOGRAM_BINS = 128
 """Bins of a log2 histogram in order of value: -2**23 and beyond, ..., -2**-40, 2**-40, ..., 2**23 and beyond.
 
@@ -33,8 +36,12 @@ magnitudes go into the end bins. Zeros, NaN and Inf are in no bin: they are coun
 HISTOGRAM_MIN_EXPONENT = -40
 VALUE_KINDS = ("op", "input", "parameter", "buffer", "constant")
 """Where a tensor of a graph comes from; codes are indexes into this tuple."""
-ESTIMATE, NOT_MEASURED, HISTOGRAM_ESTIMATE = 1, 2, 4
+ESTIMATE, NOT_MEASURED, HISTOGRAM_ESTIMATE, COSINE_ESTIMATE = 1, 2, 4, 8
 """Bits of ``StepStats.flags``: the row is from a sample of the tensor; nothing could be measured (see ``unmeasured``);
-the histogram alone is from a sample, scaled to the whole tensor."""
+the histogram alone is from a sample, scaled to the whole tensor; the cosine alone is from a sample."""
+DENSE_STEPS = 20
+"""With ``every="auto"``, steps up to this one are all captured."""
+LOG_SPACED = frozenset({25, 32, 40, 50, 63, 79, 100})
+"""... and these, whatever they cost; from then on the budget alone decides."""
 INPLACE, FAILED, VIEW = 1, 2, 4
 """Bits of ``GraphRecord.op_flags``: wrote into its input; raised; its output shares memory with an input."""

@@ -23,19 +23,24 @@ export const VALUE_KINDS = ["op", "input", "parameter", "buffer", "constant"] as
 export type ValueKind = (typeof VALUE_KINDS)[number];
 /**
  * Bits of `StepStats.flags`: the row is from a sample of the tensor; nothing could be measured (see `unmeasured`);
- * the histogram alone is from a sample, scaled to the whole tensor.
+ * the histogram alone is from a sample, scaled to the whole tensor; the cosine alone is from a sample.
  */
 export const ESTIMATE = 1;
 /**
  * Bits of `StepStats.flags`: the row is from a sample of the tensor; nothing could be measured (see `unmeasured`);
- * the histogram alone is from a sample, scaled to the whole tensor.
+ * the histogram alone is from a sample, scaled to the whole tensor; the cosine alone is from a sample.
  */
 export const NOT_MEASURED = 2;
 /**
  * Bits of `StepStats.flags`: the row is from a sample of the tensor; nothing could be measured (see `unmeasured`);
- * the histogram alone is from a sample, scaled to the whole tensor.
+ * the histogram alone is from a sample, scaled to the whole tensor; the cosine alone is from a sample.
  */
 export const HISTOGRAM_ESTIMATE = 4;
+/**
+ * Bits of `StepStats.flags`: the row is from a sample of the tensor; nothing could be measured (see `unmeasured`);
+ * the histogram alone is from a sample, scaled to the whole tensor; the cosine alone is from a sample.
+ */
+export const COSINE_ESTIMATE = 8;
 /** Bits of `GraphRecord.op_flags`: wrote into its input; raised; its output shares memory with an input. */
 export const INPLACE = 1;
 /** Bits of `GraphRecord.op_flags`: wrote into its input; raised; its output shares memory with an input. */
@@ -188,7 +193,7 @@ export interface StepStats {
   readonly address: Uint32Array;
   /** [n] index into ROLES. */
   readonly role: Uint8Array;
-  /** [n] bits ESTIMATE, NOT_MEASURED. */
+  /** [n] bits ESTIMATE, NOT_MEASURED, HISTOGRAM_ESTIMATE, COSINE_ESTIMATE. */
   readonly flags: Uint8Array;
   /** [n] index into `dtypes`. */
   readonly dtype: Uint8Array;
@@ -213,6 +218,8 @@ export interface StepStats {
   readonly histogram_row: Uint32Array;
   /** [m, 128] see HISTOGRAM_BINS. */
   readonly histogram: Uint32Array;
+  /** [n] of a parameter's gradient with that of the captured step before, -1 to 1; NaN where it is not known. */
+  readonly cosine: Float32Array | null;
   readonly dtypes: string[];
   /** Row number -> why nothing was measured. */
   readonly unmeasured: Record<string, string>;
@@ -405,6 +412,8 @@ export interface PackedStats {
   readonly over_at: Uint32Array;
   /** [j] their high 16 bits. */
   readonly over: Uint16Array;
+  /** [n] */
+  readonly cosine: Float32Array | null;
   readonly dtypes: string[];
   readonly unmeasured: Record<string, string>;
 }
@@ -422,6 +431,8 @@ export interface SessionStatus {
   readonly steps_per_second: number | null;
   /** What watching took over what the steps themselves took, over the recent window. */
   readonly overhead: number | null;
+  /** The same without the first steps, which `every="auto"` captures anyway; None while there are no others. */
+  readonly steady_overhead: number | null;
   readonly loss: number | null;
   readonly epoch: number | null;
   /** Findings by severity. */
@@ -713,6 +724,7 @@ export const FIELDS: { readonly [kind: string]: { readonly [field: string]: Arra
     neg_inf: "i64",
     histogram_row: "u32",
     histogram: "u32",
+    cosine: "f32",
   },
   batchnorm_stats: {
     batch_mean: "f64",
@@ -736,14 +748,16 @@ export const FIELDS: { readonly [kind: string]: { readonly [field: string]: Arra
     bins: "u16",
     over_at: "u32",
     over: "u16",
+    cosine: "f32",
   },
   series: {"step": "i64", "mean": "f64", "std": "f64", "absmax": "f64", "l2": "f64", "zero_share": "f64"},
 };
 
 /** Array fields that may be absent; they are null then. */
 export const NULLABLE: { readonly [kind: string]: { readonly [field: string]: true } } = {
+  step_stats: {"cosine": true},
   batchnorm_stats: {"running_mean": true, "running_var": true, "weight": true, "bias": true},
-  packed_stats: {"nonfinite": true, "ends": true, "wide_ends": true, "absmax": true},
+  packed_stats: {"nonfinite": true, "ends": true, "wide_ends": true, "absmax": true, "cosine": true},
 };
 
 /** Fields by kind that travel as JSON, with their TypeScript types. */
@@ -856,6 +870,7 @@ export const JSON_FIELDS: { readonly [kind: string]: { readonly [field: string]:
     captured_steps: "number",
     steps_per_second: "number | null",
     overhead: "number | null",
+    steady_overhead: "number | null",
     loss: "number | null",
     epoch: "number | null",
     errors: "number",
@@ -905,7 +920,7 @@ export const DEFAULTS: { readonly [kind: string]: { readonly [field: string]: un
     every: "auto",
     budget: 0.01,
   },
-  step_stats: {"dtypes": [], "unmeasured": {}},
+  step_stats: {"cosine": null, "dtypes": [], "unmeasured": {}},
   pass: {"repeats": 1, "train_mode_layers": [], "input_shapes": [], "error": null, "error_fqn": null},
   step: {"stale_gradients": null, "epoch": null},
   scalars: {"epoch": null},
@@ -925,8 +940,8 @@ export const DEFAULTS: { readonly [kind: string]: { readonly [field: string]: un
   },
   note: {"step": null},
   run_end: {"dropped": 0, "reason": "closed"},
-  packed_stats: {"dtypes": [], "unmeasured": {}},
-  session_status: {"message": ""},
+  packed_stats: {"cosine": null, "dtypes": [], "unmeasured": {}},
+  session_status: {"steady_overhead": null, "message": ""},
   trainer_status: {"message": "", "dropout": {}, "break_when": "", "broke_at": ""},
 };
 
@@ -936,7 +951,7 @@ export const DESCRIPTIONS: { readonly [kind: string]: { readonly [field: string]
     pass_index: "n-th pass of this step.",
     address: "[n] number in the address table.",
     role: "[n] index into ROLES.",
-    flags: "[n] bits ESTIMATE, NOT_MEASURED.",
+    flags: "[n] bits ESTIMATE, NOT_MEASURED, HISTOGRAM_ESTIMATE, COSINE_ESTIMATE.",
     dtype: "[n] index into dtypes.",
     sizes: "Shapes one after the other; ndim says how many sizes each row has.",
     count: "[n] number of elements of the tensor.",
@@ -944,6 +959,7 @@ export const DESCRIPTIONS: { readonly [kind: string]: { readonly [field: string]
     l2: "Euclidean norm.",
     histogram_row: "[m] rows that have a histogram.",
     histogram: "[m, 128] see HISTOGRAM_BINS.",
+    cosine: "[n] of a parameter's gradient with that of the captured step before, -1 to 1; NaN where it is not known.",
     unmeasured: "Row number -> why nothing was measured.",
   },
   batchnorm_stats: {

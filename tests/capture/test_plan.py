@@ -55,6 +55,21 @@ def test_auto_goes_on_capturing_where_the_bookkeeping_of_a_tiny_step_takes_the_b
     assert sum(0.004 for _ in later) <= 0.01 * 0.003 * 5_000, "the captures themselves keep the budget"
 
 
+def test_the_steady_overhead_leaves_the_first_steps_out():
+    schedule = Schedule("auto", 0.01)
+    for step in range(60):
+        capture = schedule.wants(step)
+        ours = 0.5 if capture else 0.001
+        schedule.account(step, capture, 1 + ours, ours)
+        if step <= DENSE_STEPS:
+            assert schedule.steady_overhead is None
+    assert schedule.overhead > 0.1
+    assert schedule.steady_overhead == pytest.approx(0.001, rel=1e-6)
+    counted = Schedule(1)
+    counted.account(0, True, 1.5, 0.5)
+    assert counted.steady_overhead == counted.overhead == 0.5
+
+
 def test_numbers_and_functions_decide_for_themselves():
     assert simulate(Schedule(7), 22, 1, 1, 0)[0] == [0, 7, 14, 21]
     assert simulate(Schedule(lambda step: step in (3, 5)), 9, 1, 1, 0)[0] == [3, 5]

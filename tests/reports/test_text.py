@@ -10,7 +10,7 @@ import pytest
 
 from graphscope.reports.text import number, percent, summary_text
 from graphscope.run import Run, load
-from graphscope.schema import Finding, Note, RunHeader
+from graphscope.schema import Finding, Note, RunHeader, StepRecord
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -37,6 +37,18 @@ def test_an_unfinished_a_damaged_and_an_empty_run_say_so() -> None:
     assert "2 damaged records left out" in summary_text(load(GOLDEN / "damaged.gscope"))
     empty = summary_text(Run())
     assert empty.startswith("A run whose header is lost") and "Graph: none recorded" in empty
+
+
+def test_what_watching_takes_is_told_with_and_without_the_first_steps() -> None:
+    run = Run()
+    run.add(RunHeader(run_id="a", name="n", model="M", created=""))
+    for step in range(60):
+        seconds = 0.004 if step <= 20 else 0.001
+        run.add(StepRecord(step=step, captured=step <= 20, passes=1, seconds=0.0, step_seconds=0.1 + seconds,
+                           self_seconds=seconds, scalars={}))  # fmt: skip
+    text = summary_text(run)
+    assert "Watching took 2.1 % of the step time; 1.0 % without the first steps, all captured" in text
+    assert "A captured step cost 4.00 ms, at most 4.00 ms" in text
 
 
 def test_texts_of_a_run_cannot_steer_a_terminal() -> None:

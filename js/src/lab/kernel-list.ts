@@ -25,7 +25,7 @@ function statusOf(raw: Raw): SessionStatus {
   return {
     kind: "session_status", session: text(raw["session"]), name: text(raw["name"]), model: text(raw["model"]),
     state: STATES.find((state) => state === raw["state"]) ?? "off", step: number(raw["step"]), captured_steps: count(raw["captured_steps"]),
-    steps_per_second: number(raw["steps_per_second"]), overhead: number(raw["overhead"]), loss: number(raw["loss"]), epoch: number(raw["epoch"]),
+    steps_per_second: number(raw["steps_per_second"]), overhead: number(raw["overhead"]), steady_overhead: number(raw["steady_overhead"]), loss: number(raw["loss"]), epoch: number(raw["epoch"]),
     errors: count(raw["errors"]), warnings: count(raw["warnings"]), infos: count(raw["infos"]), run_dir: text(raw["run_dir"]), message: text(raw["message"]),
   };
 }

@@ -19,6 +19,7 @@ export function unpack(packed: PackedStats): StepStats {
   if (packed.exact.length !== 3 * rows) misfit("exact");
   if (packed.nonfinite && packed.nonfinite.length !== 3 * rows) misfit("nonfinite");
   if (packed.absmax && packed.absmax.length !== rows) misfit("absmax");
+  if (packed.cosine && packed.cosine.length !== rows) misfit("cosine");
   const code = (i: number) => packed.codes.subarray(i * rows, (i + 1) * rows);
   const exact = (i: number) => packed.exact.subarray(i * rows, (i + 1) * rows);
   const nonfinite = (i: number) => Float64Array.from(packed.nonfinite?.subarray(i * rows, (i + 1) * rows) ?? new Uint32Array(rows));
@@ -32,7 +33,7 @@ export function unpack(packed: PackedStats): StepStats {
     mean: exact(0), std: exact(1), l2: exact(2), min, max,
     absmax: packed.absmax ?? min.map((low, i) => Math.max(Math.abs(low), Math.abs(max[i]!))),
     histogram_row: packed.histogram_row, histogram: histograms(packed, m),
-    dtypes: packed.dtypes, unmeasured: packed.unmeasured,
+    cosine: packed.cosine, dtypes: packed.dtypes, unmeasured: packed.unmeasured,
   };
 }
 
