@@ -78,6 +78,10 @@ class TrainerStatus:
     """The condition on which it pauses; empty: none."""
     broke_at: str = ""
     """While it is paused by that condition: path of the module it is about."""
+    at_layer: str = ""
+    """While it is paused inside a step: path of the layer just reached; ``message`` says what was seen there."""
+    at_direction: str = ""
+    """While it is paused inside a step: ``forward`` or ``backward``; empty: between two batches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +206,17 @@ class TrainerStep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerLayer:
+    """Go on to where a layer's forward or backward is done, and pause there, inside the step."""
+
+    kind: ClassVar[str] = "trainer_layer"
+    fqn: str = ""
+    """Module path; empty: the next layer that is reached."""
+    direction: str = ""
+    """``forward`` or ``backward``; empty: whichever comes first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainerStop:
     """End the training and close its session."""
 
@@ -267,6 +282,7 @@ Command = (
     | TrainerStart
     | TrainerPause
     | TrainerStep
+    | TrainerLayer
     | TrainerStop
     | TrainerSet
     | TrainerMomentum

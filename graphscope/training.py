@@ -14,7 +14,8 @@ from graphscope.trainer.loop import Trainer
 from graphscope.trainer.optimizers import has_momentum
 from graphscope.trainer.settings import DATASETS, LOSSES, MODELS, OPTIMIZERS, PANEL_FIELDS, SCHEDULES, TrainerSettings
 from graphscope.trainer_watch import images_in_words, parameters_in_words
-from graphscope.training_thread import TrainingThread, check_condition
+from graphscope.training_controls import TrainingControls
+from graphscope.training_thread import check_condition
 
 if TYPE_CHECKING:
     from graphscope.jupyter.widget import View
@@ -28,7 +29,7 @@ CHOICES = {
 }
 
 
-class Training(TrainingThread):
+class Training(TrainingControls):
     """The handle that ``graphscope.train`` returns. All methods may be called from any thread."""
 
     # Changed while it runs.
@@ -131,6 +132,8 @@ class Training(TrainingThread):
             dropout={} if trainer is None else {name: layer.p for name, layer in trainer.dropout_layers().items()},
             break_when=self.break_when,
             broke_at=self.broke_at,
+            at_layer=self.at_layer,
+            at_direction=self.at_direction,
         )
 
     def widget(self) -> View:

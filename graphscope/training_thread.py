@@ -9,19 +9,22 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import Any
 
 from graphscope.conditions import Condition
-from graphscope.errors import CommandRefused, GraphscopeError
+from graphscope.errors import GraphscopeError
 from graphscope.messages import TrainerState
 from graphscope.session import Session
 from graphscope.trainer.loop import Trainer
+from graphscope.trainer.optimizers import has_momentum
 from graphscope.trainer.progress import Progress
 from graphscope.trainer.results import BatchResult, EvaluationResult
-from graphscope.trainer.settings import PANEL_FIELDS, TrainerSettings
+from graphscope.trainer.settings import TrainerSettings
 from graphscope.trainer_watch import log_result, watched
+from graphscope.training_layers import Arrival, Stop, checked_stop, in_words, told_by_layers
 
-Self = TypeVar("Self", bound="TrainingThread")
 RECENT = 32
 """Batches over which accuracy and speed are averaged for showing."""
 
@@ -42,6 +45,8 @@ class TrainingThread:
         self.message = ""
         self.broke_at = ""
         """Module whose statistic met the condition of the last break; empty if none did."""
+        self.at_layer, self.at_direction = "", ""
+        """While it is paused inside a step: module path of the layer just reached, and forward or backward."""
         self.error: BaseException | None = None
         self.evaluations: list[EvaluationResult] = []
         self._objects = dict(objects or {})
@@ -49,6 +54,8 @@ class TrainingThread:
         self._changed = threading.Condition()
         self._go = False
         self._single = 0
+        self._layer: Stop | None = None
+        self._inside = False
         self._stop = False
         self._condition: Condition | None = None
         self._held = False
@@ -59,68 +66,6 @@ class TrainingThread:
         self._recent: deque[BatchResult] = deque(maxlen=RECENT)
         self._recent_rates: deque[float] = deque(maxlen=RECENT)
 
-    # Controls.
-
-    def start(self: Self, settings: Mapping[str, Any] | None = None) -> Self:
-        """Begins, or goes on after a pause. ``settings`` (names of the panel) are taken where a training begins.
-
-        Raises GraphscopeError for settings that cannot be used.
-        """
-        self._join_stopped()
-        with self._changed:
-            if not self.under_way:
-                if settings:
-                    self.settings = with_panel(self.settings, settings)
-                self.settings.checked()
-                self._begin()
-            self._go, self._single = True, 0
-            self._changed.notify_all()
-        return self
-
-    def resume(self: Self) -> Self:
-        """Goes on after a pause. Raises CommandRefused where nothing is under way."""
-        with self._changed:
-            if not self.under_way:
-                raise CommandRefused(f"resume(): no training is under way ({self.state}). start() begins one.")
-            self._go, self._single = True, 0
-            self._changed.notify_all()
-        return self
-
-    def restart(self: Self, settings: Mapping[str, Any] | None = None) -> Self:
-        """Ends what is under way, and begins anew from the first step, in a session of its own."""
-        self.stop()
-        return self.start(settings)
-
-    def pause(self) -> None:
-        """Stops after the batch under way; everything is kept."""
-        with self._changed:
-            self._go, self._single = False, 0
-
-    def step(self, batches: int = 1) -> None:
-        """Trains so many batches, captures them, and pauses again."""
-        self._join_stopped()
-        with self._changed:
-            if not self.under_way:
-                self.settings.checked()
-                self._begin()
-            self._go, self._single = False, self._single + batches
-            self._changed.notify_all()
-
-    def stop(self) -> None:
-        """Ends the training after the batch under way and closes its session."""
-        with self._changed:
-            self._stop = True
-            self._changed.notify_all()
-
-    def wait(self: Self, timeout: float | None = None) -> Self:
-        """Waits until it has ended (or ``timeout`` seconds); raises what ended it, if an error did."""
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(timeout)
-        if self.error is not None:
-            raise self.error
-        return self
-
     @property
     def under_way(self) -> bool:
         """Whether it was started and has not ended."""
@@ -128,15 +73,10 @@ class TrainingThread:
 
     # The thread.
 
-    def _join_stopped(self) -> None:
-        """A training that was told to stop ends before the next one begins."""
-        thread = self._thread
-        if thread is not None and self._stop and thread is not threading.current_thread():
-            thread.join()
-
     def _reset(self) -> None:
         self._stop, self.error, self.message, self.state = False, None, "", "loading"
         self._held, self.broke_at, self._broken = False, "", None
+        self._layer, self._inside, self.at_layer, self.at_direction = None, False, "", ""
         self._changes.clear()
         self.trainer = None  # the session stays to be looked at until the next one begins
         self.evaluations = []
@@ -148,30 +88,9 @@ class TrainingThread:
         self._thread = threading.Thread(target=self._work, name="graphscope-training", daemon=True)
         self._thread.start()
 
-    def run(self: Self) -> Self:
-        """Trains here instead of in a thread, with progress bars, and returns when it has ended; raises what ended it.
-
-        Pausing and stopping then are for other threads.
-        """
-        with self._changed:
-            if self.under_way:
-                raise CommandRefused("run(): a training is under way in its thread. wait() for it, or stop() it.")
-            self.settings.checked()
-            self._reset()
-            self._thread = threading.current_thread()
-            self._go, self._single = True, 0
-        try:
-            self._work(bars=True)
-        finally:
-            self._thread = None
-        if self.error is not None:
-            raise self.error
-        return self
-
     def _work(self, bars: bool = False) -> None:
         try:
-            self.trainer = trainer = Trainer(self.settings, **self._objects)
-            self.settings = trainer.settings
+            trainer = self._build()
             if self._condition is not None:
                 check_condition(self._condition, trainer)
             self._progress = Progress(trainer) if bars else None
@@ -192,14 +111,34 @@ class TrainingThread:
             if self._progress is not None:
                 self._progress.close()
 
+    def _build(self) -> Trainer:
+        """The trainer; a rate or momentum that was asked for while it was being built is its own from the start."""
+        asked = self.settings
+        trainer = Trainer(asked, **self._objects)
+        with self._changed:
+            now = {name: getattr(self.settings, name) for name in ("lr", "momentum")}
+            meanwhile = {name: value for name, value in now.items() if value != getattr(asked, name)}
+            self.trainer, self.settings = trainer, replace(trainer.settings, **meanwhile)
+            if "lr" in meanwhile:
+                trainer.set_lr(meanwhile["lr"])
+            if "momentum" in meanwhile and has_momentum(trainer.optimizers):
+                trainer.set_momentum(meanwhile["momentum"])
+            if self._layer is not None:
+                checked_stop(*self._layer, trainer.model)
+        return trainer
+
     def _batches(self, trainer: Trainer) -> Any:
         """The trainer's results, fetched one by one when they may be."""
         batches: Any = trainer.batches()
         try:
             while self._may_go_on():
-                result = next(batches, None)
+                wanted = self._layer
+                with self._stops(trainer):
+                    result = next(batches, None)
                 if result is None:
                     return
+                if isinstance(result, BatchResult):
+                    self._passed_by(wanted, result.step)
                 yield result
         finally:
             batches.close()
@@ -207,7 +146,7 @@ class TrainingThread:
     def _may_go_on(self) -> bool:
         """Waits while paused; False when it is to stop."""
         with self._changed:
-            while not (self._go or self._single or self._stop):
+            while not self._asked():
                 self.state = "paused"
                 if self._broken is not None:
                     (self.message, self.broke_at), self._broken = self._broken, None
@@ -218,11 +157,43 @@ class TrainingThread:
             if self._single and not self._go:
                 self._single -= 1
                 wanted = True
+            wanted = wanted or self._layer is not None
             if wanted and self.session is not None:
                 self.session.capture_next()
             self.state, self.message, self.broke_at = "training", "", ""
             self._change()
             return True
+
+    def _asked(self) -> bool:
+        """Whether there is something to do but wait."""
+        return self._go or self._single > 0 or self._layer is not None or self._stop
+
+    # Inside a step.
+
+    def _stops(self, trainer: Trainer) -> AbstractContextManager[None]:
+        self._inside = False
+        return nullcontext() if self._layer is None else told_by_layers(trainer.model, self._arrived)
+
+    def _arrived(self, arrival: Arrival) -> None:
+        """Waits where the step was to stop, on the thread that trains, until something else is asked for."""
+        with self._changed:
+            if self._layer is None or self._stop or not self._layer.is_at(arrival):
+                return
+            self._layer, self._inside = None, True
+            step = self.trainer.step if self.trainer is not None else 0
+            self.message = f"Paused in step {step}, after {_name(arrival)}: {in_words(arrival)}"
+            self.at_layer, self.at_direction, self.state = arrival.fqn, arrival.direction, "paused"
+            while not self._asked():
+                self._changed.wait()
+            if self._single and not self._go:
+                self._single -= 1  # the rest of this step
+            self.state, self.message, self.at_layer, self.at_direction = "training", "", "", ""
+
+    def _passed_by(self, wanted: Stop | None, step: int) -> None:
+        """Pauses behind a whole step that did not reach its stop; one asked for within the step is for the next."""
+        with self._changed:
+            if wanted is not None and self._layer is wanted:
+                self._layer, self._broken = None, (f"Step {step} did not reach {wanted}.", "")
 
     def _change(self) -> None:
         """What was asked for while a batch was under way."""
@@ -242,7 +213,8 @@ class TrainingThread:
             self.evaluations.append(result)
         else:
             self._recent.append(result)
-            self._recent_rates.append(result.images / result.seconds if result.seconds > 0 else 0.0)
+            if not self._inside:  # the wait at a layer is no time of the step's
+                self._recent_rates.append(result.images / result.seconds if result.seconds > 0 else 0.0)
             self._break_if_it_holds(session, result)
 
     def _break_if_it_holds(self, session: Session, result: BatchResult) -> None:
@@ -266,6 +238,10 @@ class TrainingThread:
             self._broken = f"Paused at step {result.step}: {held.text}", _module_of(held.fqn, self.trainer)
 
 
+def _name(arrival: Arrival) -> str:
+    return f"{arrival.fqn or 'the network'}'s {arrival.direction}"
+
+
 def _module_of(fqn: str, trainer: Trainer | None) -> str:
     """A module's path as it is; of a parameter its module's."""
     modules = {} if trainer is None else dict(trainer.model.named_modules())
@@ -276,16 +252,3 @@ def check_condition(condition: Condition, trainer: Trainer) -> None:
     """Raises UnknownAddress for an address that the trainer's network does not have."""
     modules = [name for name, _ in trainer.model.named_modules()]
     condition.check(modules, [name for name, _ in trainer.model.named_parameters()])
-
-
-def with_panel(settings: TrainerSettings, given: Mapping[str, Any]) -> TrainerSettings:
-    """Settings with what a page set: only numbers and names out of the menus, never a path or a name to import."""
-    TrainerSettings.from_dict(given, allowed=PANEL_FIELDS)
-    merged = {**settings.to_dict(), **given}
-    if given.get("model", settings.model) != settings.model:
-        # What suits another network: a learning rate that the last one resolved to is not meant for it.
-        usual = {"lr": None, "optimizer": "auto", "schedule": "auto"}
-        merged |= {name: default for name, default in usual.items() if name not in given}
-    elif given.get("optimizer", settings.optimizer) != settings.optimizer and "lr" not in given:
-        merged["lr"] = None
-    return TrainerSettings.from_dict(merged)

@@ -33,6 +33,7 @@ from graphscope.messages import (
     SessionStatus,
     TrainerBreak,
     TrainerDropout,
+    TrainerLayer,
     TrainerMomentum,
     TrainerPause,
     TrainerSet,
@@ -298,6 +299,9 @@ class Link:
     def _trainer_step(self, command: TrainerStep) -> None:
         self._training_for(command).step()
 
+    def _trainer_layer(self, command: TrainerLayer) -> None:
+        self._training_for(command).step_to(command.fqn, command.direction)
+
     def _trainer_stop(self, command: TrainerStop) -> None:
         self._training_for(command).stop()
 
@@ -349,6 +353,7 @@ HANDLERS: dict[type, Callable[[Link, Any], None]] = {
     TrainerStart: Link._trainer_start,
     TrainerPause: Link._trainer_pause,
     TrainerStep: Link._trainer_step,
+    TrainerLayer: Link._trainer_layer,
     TrainerStop: Link._trainer_stop,
     TrainerSet: Link._trainer_set,
     TrainerMomentum: Link._trainer_momentum,

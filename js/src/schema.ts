@@ -474,6 +474,10 @@ export interface TrainerStatus {
   readonly break_when: string;
   /** While it is paused by that condition: path of the module it is about. */
   readonly broke_at: string;
+  /** While it is paused inside a step: path of the layer just reached; `message` says what was seen there. */
+  readonly at_layer: string;
+  /** While it is paused inside a step: `forward` or `backward`; empty: between two batches. */
+  readonly at_direction: string;
 }
 
 /** Answer to Select: one address over all recorded steps, unthinned. */
@@ -564,6 +568,15 @@ export interface TrainerStep {
   readonly kind: "trainer_step";
 }
 
+/** Go on to where a layer's forward or backward is done, and pause there, inside the step. */
+export interface TrainerLayer {
+  readonly kind: "trainer_layer";
+  /** Module path; empty: the next layer that is reached. */
+  readonly fqn: string;
+  /** `forward` or `backward`; empty: whichever comes first. */
+  readonly direction: string;
+}
+
 /** End the training and close its session. */
 export interface TrainerStop {
   readonly kind: "trainer_stop";
@@ -644,6 +657,7 @@ export type Command =
   | TrainerStart
   | TrainerPause
   | TrainerStep
+  | TrainerLayer
   | TrainerStop
   | TrainerSet
   | TrainerMomentum
@@ -898,6 +912,8 @@ export const JSON_FIELDS: { readonly [kind: string]: { readonly [field: string]:
     dropout: "Record<string, number>",
     break_when: "string",
     broke_at: "string",
+    at_layer: "string",
+    at_direction: "string",
   },
   series: {"request": "number", "address": "number", "role": "number"},
   pong: {"request": "number"},
@@ -942,7 +958,14 @@ export const DEFAULTS: { readonly [kind: string]: { readonly [field: string]: un
   run_end: {"dropped": 0, "reason": "closed"},
   packed_stats: {"cosine": null, "dtypes": [], "unmeasured": {}},
   session_status: {"steady_overhead": null, "message": ""},
-  trainer_status: {"message": "", "dropout": {}, "break_when": "", "broke_at": ""},
+  trainer_status: {
+    message: "",
+    dropout: {},
+    break_when: "",
+    broke_at: "",
+    at_layer: "",
+    at_direction: "",
+  },
 };
 
 /** What a field means, in words a tooltip can show. */

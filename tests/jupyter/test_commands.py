@@ -22,6 +22,8 @@ GOOD = [
     {"kind": "trainer_start"},
     {"kind": "trainer_pause"},
     {"kind": "trainer_step"},
+    {"kind": "trainer_layer"},
+    {"kind": "trainer_layer", "fqn": "conv1", "direction": "backward"},
     {"kind": "trainer_stop"},
     {"kind": "trainer_momentum", "momentum": 0.5},
     {"kind": "trainer_dropout", "fqn": "drop1", "p": 0.25},
