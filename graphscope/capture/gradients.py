@@ -7,6 +7,7 @@ keeps it alive for good, since the cycle runs through C++ where Python's collect
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -57,18 +58,38 @@ def in_backward() -> bool:
 def backward_roots() -> tuple[Tensor, ...]:
     """The tensors on which the backward now running was called, found in the frames below; () if none is found.
 
-    On a GPU the hook runs in a thread of the engine, so all threads are looked through, this one first.
+    On a GPU the hook runs in a thread of the engine; then all threads are looked through.
     """
-    frames = [sys._getframe(1), *sys._current_frames().values()]
-    for start in frames:
-        frame: Any = start
-        limit = 200
-        while frame is not None and limit:
-            if frame.f_code.co_name == "_engine_run_backward" and "t_outputs" in frame.f_locals:
-                return tuple(t for t in frame.f_locals["t_outputs"] if isinstance(t, Tensor))
-            frame = frame.f_back
-            limit -= 1
-    return ()
+    found = _roots_below(sys._getframe(1))
+    if found is None:
+        found = next((roots for frame in _frames_of_threads() if (roots := _roots_below(frame)) is not None), ())
+    return found
+
+
+def _roots_below(frame: Any) -> tuple[Tensor, ...] | None:
+    """What the backward among a frame and its callers was called on; None if there is no backward."""
+    limit = 200
+    while frame is not None and limit:
+        if frame.f_code.co_name == "_engine_run_backward" and "t_outputs" in frame.f_locals:
+            return tuple(t for t in frame.f_locals["t_outputs"] if isinstance(t, Tensor))
+        frame = frame.f_back
+        limit -= 1
+    return None
+
+
+def _frames_of_threads() -> list[Any]:
+    """The current frame of every thread.
+
+    Without the collector: before CPython 3.12 ``sys._current_frames`` holds the interpreter's lock while it makes its
+    objects, and a collection that begins there may wait for that lock for ever (python/cpython#106883).
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return list(sys._current_frames().values())
+    finally:
+        if collects:
+            gc.enable()
 
 
 def loss_of(roots: tuple[Tensor, ...]) -> Tensor | None:

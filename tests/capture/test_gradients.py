@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from graphscope.capture.gradients import backward_roots
 from graphscope.session import watch
 from tests.capture import models
 
@@ -201,3 +205,33 @@ def test_a_loop_that_updates_by_hand_counts_its_forwards(tmp_path):
                     p -= 0.1 * p.grad
     assert [record.step for record in session.run.step_records] == [0, 1, 2]
     assert len(session.run.scalars("loss")[0]) == 3
+
+
+def test_a_backward_in_this_thread_asks_no_other_thread(tmp_path, monkeypatch):
+    def asked():
+        raise AssertionError("sys._current_frames can wait for ever where a collection begins in it")
+
+    monkeypatch.setattr(sys, "_current_frames", asked)
+    run, loss, _ = one_step(models.Mlp(), torch.randn(5, 6), lambda y: y.square().mean(), tmp_path)
+    assert run.scalars("loss")[1][0] == pytest.approx(float(loss))
+
+
+def test_other_threads_are_asked_without_the_collector_and_their_backward_is_found(monkeypatch):
+    collected = []
+    plain = sys._current_frames
+    monkeypatch.setattr(sys, "_current_frames", lambda: (collected.append(gc.isenabled()), plain())[1])
+    inside, leave = threading.Event(), threading.Event()
+    loss = torch.tensor(3.0)
+
+    def _engine_run_backward(t_outputs):
+        inside.set()
+        leave.wait(10)
+
+    thread = threading.Thread(target=_engine_run_backward, args=((loss,),))
+    thread.start()
+    inside.wait(10)
+    roots = backward_roots()
+    leave.set()
+    thread.join()
+    assert len(roots) == 1 and roots[0] is loss
+    assert collected == [False] and gc.isenabled()
