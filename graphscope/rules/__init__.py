@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 from graphscope.rules.activation_on_logits import activation_on_logits
 from graphscope.rules.bias_before_norm import bias_before_norm
+from graphscope.rules.diverging import diverging
 from graphscope.rules.dropout2d_on_2d_input import dropout2d_on_2d_input
 from graphscope.rules.evaluated_in_train_mode import evaluated_in_train_mode
 from graphscope.rules.linear_without_nonlinearity import linear_without_nonlinearity
@@ -28,6 +29,7 @@ from graphscope.schema import Finding
 
 RULES: tuple[Rule, ...] = (
     nonfinite,
+    diverging,
     softmax_before_cross_entropy,
     activation_on_logits,
     nll_without_log_softmax,

@@ -8,6 +8,7 @@ from typing import Any
 
 from graphscope.graph import Graph
 from graphscope.rules.flow import Flow
+from graphscope.rules.sizes import Sizes
 from graphscope.run import Run
 from graphscope.schema import Finding, PassRecord, StepRecord, StepStats
 
@@ -24,6 +25,8 @@ class News:
     stats: list[StepStats] = field(default_factory=list)
     memory: dict[str, Any] = field(default_factory=dict)
     """What rules keep from look to look, by their names."""
+    sizes: Sizes = field(default_factory=Sizes)
+    """How large outputs, weights and gradients were at every step up to now."""
     _flows: dict[str, Flow] = field(default_factory=dict)
 
     def flow(self, graph: Graph) -> Flow:
@@ -49,6 +52,7 @@ class Progress:
         self._stats: dict[int, int] = {}
         """Step -> how many StepStats of it were looked at; only steps that may still get more are kept."""
         self._memory: dict[str, Any] = {}
+        self._sizes = Sizes()
         self.counted: dict[tuple[str, str, int], Finding] = {}
         """The latest state of each finding."""
         self.told: dict[tuple[str, str, int], int] = {}
@@ -74,4 +78,8 @@ class Progress:
             self._stats[step] = len(found)
         for step in sorted(self._stats)[:-4]:
             del self._stats[step]
-        return News(run, new_graphs, passes, list(steps), stats, self._memory)
+        for one in stats:
+            self._sizes.add(one, run.address_table)
+        for done in steps:
+            self._sizes.add_step(done)
+        return News(run, new_graphs, passes, list(steps), stats, self._memory, self._sizes)

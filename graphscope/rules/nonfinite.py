@@ -1,7 +1,8 @@
 """nonfinite: NaN or Inf in the loss, an activation, a gradient or a parameter, with the place where it began.
 
 Why it matters: every number computed from a NaN is NaN. One step with a NaN gradient makes the weights NaN, and nothing
-that follows can repair them.
+that follows can repair them. Where magnitudes grew before it, the step is too large; where they did not, an op made NaN
+of ordinary numbers, or the data hold it.
 When it is fine: -inf alone, as attention masks put it in front of a softmax, is no error and not accused. With mixed
 precision a scaled float16 gradient may overflow now and then: GradScaler skips that step.
 """
@@ -14,6 +15,7 @@ from dataclasses import replace
 
 from graphscope.rules.news import News
 from graphscope.rules.nonfinite_origin import origin
+from graphscope.rules.sizes import Sizes, growth_text, slower
 from graphscope.schema import Finding
 
 
@@ -26,19 +28,36 @@ def nonfinite(news: News) -> Iterator[Finding]:
         found = origin(news, stats, losses.get(stats.step))
         if found is None:
             if stats.step not in losses:
-                memory.pop("first", None)  # all finite again: what comes later begins elsewhere
+                memory.clear()  # all finite again: what comes later begins elsewhere
             continue
         told.add(stats.step)
         first = memory.get("first")
         # What was seen in the loss alone is replaced by the place, once a captured step shows it.
         if first is None or (first.fqn == "" and found.fqn != ""):
-            memory["first"] = first = found
+            memory["first"] = first = _explained(found, news.sizes, memory.setdefault("since", stats.step))
         yield replace(first, step=stats.step)
     for step, loss in losses.items():
         if step in told:
             continue
-        first = memory.setdefault("first", _loss_alone(step, loss))
-        yield replace(first, step=step)
+        if "first" not in memory:
+            memory["first"] = _explained(_loss_alone(step, loss), news.sizes, memory.setdefault("since", step))
+        yield replace(memory["first"], step=step)
+
+
+def _explained(finding: Finding, sizes: Sizes, step: int) -> Finding:
+    """With what grew up to the step at which it was first seen: then the steps are too large, not the data wrong."""
+    grown = sizes.grown(step)
+    if not grown or finding.severity != "error":
+        return finding
+    advice, fix = slower(sizes, step)
+    return replace(
+        finding,
+        title=f"Training diverged: {finding.title[0].lower() if finding.title.startswith('Loss') else finding.title[0]}"
+        + finding.title[1:],
+        message=f"{finding.message} {growth_text(grown)}",
+        advice=advice,
+        fix=fix,
+    )
 
 
 def _loss_alone(step: int, loss: float) -> Finding:

@@ -16,6 +16,7 @@ from graphscope.rules.calls import CallOrder
 from graphscope.rules.flow import at, where
 from graphscope.rules.news import News
 from graphscope.rules.risky_ops import MASKS, RISKY
+from graphscope.rules.sizes import OUTPUT
 from graphscope.run import Address
 from graphscope.schema import ROLES, Finding, Severity, StepStats
 
@@ -23,6 +24,10 @@ _WHY = (
     "Every number computed from a NaN is NaN: one step with a NaN gradient makes the weights NaN, and nothing that "
     "follows can repair them. -inf alone is fine where a mask puts it in front of a softmax."
 )
+
+
+ORDINARY = 1e4
+"""Magnitude up to which an output is not accused of a loss that overflows: its square is far from it in float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ def origin(news: News, stats: StepStats, loss: float | None) -> Finding | None:
     if activations:
         return _in_activations(activations, step, loss, graph, order, news, stats)
     if loss is not None:
-        return _in_loss(loss, step, graph)
+        return _in_loss(loss, step, graph, news.sizes.at(OUTPUT, step))
     if found := bad.get("gradient"):
         return _in_gradients(found, step, graph, order, news)
     for role, what in (("parameter_gradient", "gradient"), ("update", "update")):
@@ -163,7 +168,7 @@ def _finite_outputs(news: News, stats: StepStats, order: CallOrder, bad: set[Add
     return {value.id for call in calls if call is not None for value in order.graph.calls[call].outputs}
 
 
-def _in_loss(loss: float, step: int, graph: Graph | None) -> Finding:
+def _in_loss(loss: float, step: int, graph: Graph | None, largest: float | None) -> Finding:
     what = "NaN" if math.isnan(loss) else "Inf"
     op = None
     if graph is not None:
@@ -171,9 +176,14 @@ def _in_loss(loss: float, step: int, graph: Graph | None) -> Finding:
         op = next((n for n in reversed(roots) if "loss" in n.op or "entropy" in n.op), roots[-1] if roots else None)
     message = f"The loss of step {step:,} is {what}, though every measured activation is finite: it begins in the loss"
     message += f" ({op.op}{at(op)})." if op is not None else "."
-    advice = RISKY[op.op].advice if op is not None and op.op in RISKY else (
-        "Check the targets (range, empty batch, all ignored) and any log, division or square root in the loss."
-    )  # fmt: skip
+    if largest is not None and largest > ORDINARY:
+        message += f" The model's outputs reach {largest:.3g} (limit {ORDINARY:g}), from which a loss can overflow."
+        advice = "Scale inputs and targets, and check the initial weights: the outputs are large without any training."
+    else:
+        message += f" The model's outputs are of ordinary size (up to {largest:.3g})." if largest is not None else ""
+        advice = RISKY[op.op].advice if op is not None and op.op in RISKY else (
+            "Check the targets (range, empty batch, all ignored) and any log, division or square root in the loss."
+        )  # fmt: skip
     return _at_op(_finding("error", f"Loss is {what}", message, advice, graph, None), op, value=loss)
 
 

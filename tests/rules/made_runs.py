@@ -46,21 +46,24 @@ class RunMaker:
     def stats(
         self, step: int, *rows: tuple[str, str] | tuple[str, str, dict[str, Any]], dtype: str = "float32"
     ) -> None:
-        """Rows are (fqn or "fqn#call", role, counts that are not zero)."""
-        columns: dict[str, list[Any]] = {name: [] for name in ("address", "role", "nan", "pos_inf", "neg_inf")}
+        """Rows are (fqn or "fqn#call", role, counts that are not zero and moments that are not 0.5)."""
+        columns: dict[str, list[Any]] = {name: [] for name in ("address", "role", "nan", "pos_inf", "neg_inf", "zeros")}
         for fqn, role, *more in rows:
             name, _, call = fqn.partition("#")
             columns["address"].append(self.number(name, int(call or 0)))
             columns["role"].append(ROLES.index(role))
             counts = more[0] if more else {}
-            for kind in ("nan", "pos_inf", "neg_inf"):
+            for kind in ("nan", "pos_inf", "neg_inf", "zeros"):
                 columns[kind].append(counts.get(kind, 0))
         n = len(rows)
-        moments = {name: np.full(n, 0.5) for name in ("mean", "std", "min", "max", "absmax", "l2")}
+        moments = {
+            name: np.array([(row[2].get(name, 0.5) if len(row) > 2 else 0.5) for row in rows], np.float64)
+            for name in ("mean", "std", "min", "max", "absmax", "l2")
+        }
         self.run.add(
             StepStats(
                 step=step, pass_index=0, flags=[0] * n, dtype=[0] * n, ndim=[1] * n, sizes=[64] * n, count=[64] * n,
-                zeros=[0] * n, histogram_row=[], histogram=np.zeros((0, 128), np.uint32), dtypes=[dtype],
+                histogram_row=[], histogram=np.zeros((0, 128), np.uint32), dtypes=[dtype],
                 **moments, **columns,
             )
         )  # fmt: skip
