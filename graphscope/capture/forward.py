@@ -7,12 +7,11 @@ KeyboardInterrupt included.
 
 from __future__ import annotations
 
-import gc
 import inspect
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,29 +23,19 @@ from graphscope.capture.activations import Activations
 from graphscope.capture.gradients import in_backward
 from graphscope.capture.guard import Guard
 from graphscope.capture.hidden import COMPILED, OtherThreads, type_name, why_hidden
-from graphscope.capture.modules import ModuleTree
+from graphscope.capture.modules import ModuleTree, Walked
 from graphscope.capture.ops import OpRecorder
 from graphscope.capture.origins import TRANSFORMED
 from graphscope.capture.plan import Selection
 from graphscope.capture.probes import Pending, probe_of
+from graphscope.capture.recording import Recording, resting_collector
 from graphscope.capture.rows import CallRow
+from graphscope.capture.source import around_calls
 from graphscope.capture.taps import Tap, Taps
 from graphscope.capture.values import ValueTable, tensors_in
 from graphscope.graph import Graph, OpNode, Value
 
 UNSEEN = "{} ran code that PyTorch does not show to Python (scripted, or another library)"
-
-
-@contextmanager
-def resting_collector() -> Iterator[None]:
-    """Without garbage collection: it would walk over all records again and again (2.5x on a forward of 20,000 ops)."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 def error_text(error: BaseException) -> str:
@@ -76,8 +65,9 @@ class ForwardCapture:
     """Watches one call of the root while it is entered, and its backward until ``finish``."""
 
     def __init__(
-        self, root: nn.Module, tree: ModuleTree, step: int, selection: Selection, guard: Guard, busy: Any = None
-    ) -> None:
+        self, root: nn.Module, tree: ModuleTree, step: int, selection: Selection, guard: Guard, busy: Any = None,
+        walked: Iterable[Walked] | None = None,
+    ) -> None:  # fmt: skip
         self.tree = tree
         self.step = step
         self.selection = selection
@@ -85,13 +75,14 @@ class ForwardCapture:
         self.values = ValueTable(tree.parameters, tree.buffers)
         self.ops = OpRecorder(self.values, guard)
         self.activations = Activations(selection, guard)
+        self._structure_only = not (selection.activations or selection.gradients)
         self.pending: list[Pending] = []
         self.inputs: list[Value] = []
         self.outputs: list[int] = []
         self.error: str | None = None
         self.error_fqn: str | None = None
         self.self_seconds = 0.0
-        self._taps = Taps(root, self._around)
+        self._taps = Taps(root, self._around, walked)
         self._elsewhere = OtherThreads(busy)
         self.ops.origins.drain = lambda: self._elsewhere.drain(self.ops)
         self._raised: tuple[BaseException, str] | None = None
@@ -152,6 +143,10 @@ class ForwardCapture:
             return self._elsewhere.around(tap, module, call, args, kwargs)
         if in_backward():
             return call(*args, **kwargs)
+        return self._watched(tap, module, call, args, kwargs)
+
+    @around_calls
+    def _watched(self, tap: Tap, module: Any, call: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
         opened = self._timed(self._enter_module, tap, module, args)
         try:
             if opened is not None and opened.hidden:
@@ -167,8 +162,7 @@ class ForwardCapture:
 
     def _timed(self, work: Callable[..., Any], *args: Any) -> Any:
         started = time.perf_counter()
-        with torch._C.DisableTorchFunction():  # our own torch calls are not the user's ops
-            result = self.guard.run(work, *args)
+        result = self.guard.run(work, *args)
         self.self_seconds += time.perf_counter() - started
         return result
 
@@ -188,7 +182,9 @@ class ForwardCapture:
 
     def _enter_module(self, tap: Tap, module: nn.Module | None, args: Any) -> _Opened:
         ops = self.ops
-        self._elsewhere.drain(ops)
+        if self._elsewhere.waiting:
+            with torch._C.DisableTorchFunction():
+                self._elsewhere.drain(ops)
         if module is None:  # a compiled function: no module call of its own
             return _Opened(tap, None, -1, COMPILED, 0)
         nth = self._call_counts[tap.fqn] = self._call_counts.get(tap.fqn, -1) + 1
@@ -197,19 +193,45 @@ class ForwardCapture:
         number = len(ops.calls)
         ops.calls.append(CallRow(tap.fqn, nth, ops.stack[-1] if ops.stack else None, opaque))
         ops.stack.append(number)
-        probe = probe_of(module)
-        state = probe.before(module, args) if probe is not None else None
-        return _Opened(tap, module, number, hidden, len(ops.rows), probe, state)
+        probe = probe_of(module) if self.selection.layers else None
+        state = None
+        if probe is not None:
+            with torch._C.DisableTorchFunction():  # our own torch calls are not the user's ops
+                state = probe.before(module, args)
+        return _Opened(tap, module, number, hidden, len(ops.tape), probe, state)
 
     def _leave_raising(self, opened: _Opened | None, error: BaseException) -> None:
         if opened is not None and opened.module is not None:
-            del self.ops.stack[self.ops.stack.index(opened.call) :]
+            self._drop(opened.call)
             if self._raised is None or self._raised[0] is not error:
                 self._raised = error, opened.tap.fqn
+
+    def _drop(self, call: int) -> None:
+        """A call is over, and those inside that ended without a word."""
+        stack = self.ops.stack
+        if stack[-1] == call:
+            stack.pop()
+        else:
+            del stack[stack.index(call) :]
 
     def _leave_module(self, opened: _Opened | None, args: Any, kwargs: Any, output: Any) -> None:
         if opened is None:
             return
+        ops = self.ops
+        if self._structure_only and type(output) is Tensor and opened.module is not None and ops.origins.open is None:
+            entry = self.values.known.get(id(output))
+            if entry is not None and entry[0]() is output:  # nothing to look at: what most calls come to in a trace
+                call = ops.calls[opened.call]
+                if call.opaque != TRANSFORMED and not self._elsewhere.waiting:
+                    self._drop(opened.call)
+                    call.outputs = (entry[1],)
+                    if call.parent is None:
+                        self.outputs = [entry[1]]
+                    return
+        with torch._C.DisableTorchFunction():  # our own torch calls are not the user's ops
+            self._look_at_output(opened, args, kwargs, output)
+
+    def _look_at_output(self, opened: _Opened, args: Any, kwargs: Any, output: Any) -> None:
         ops = self.ops
         self._elsewhere.drain(ops)
         tensors = tensors_in(output)
@@ -218,15 +240,15 @@ class ForwardCapture:
             return
         module, fqn = opened.module, opened.tap.fqn
         values = self._output_values(opened, args, kwargs, tensors)
-        del ops.stack[ops.stack.index(opened.call) :]
+        self._drop(opened.call)
         call = ops.calls[opened.call]
         call.outputs = values
         if call.parent is None:
             self.outputs = list(values)
-        if self.selection.wants(fqn):
+        if not self._structure_only and self.selection.wants(fqn):
             for i, tensor in enumerate(tensors):
                 self.activations.take(tensor, (fqn, call.call, i))
-            if opened.probe is not None and self.selection.layers:
+            if opened.probe is not None:
                 pending = opened.probe.after(self.step, fqn, call.call, module, args, output, opened.state)
                 if pending is not None:
                     self.pending.append(pending)
@@ -241,25 +263,16 @@ class ForwardCapture:
             t for t in tensors
             if self.values.get(t) is None and id(t) not in tree.parameters and id(t) not in tree.buffers
         ]  # fmt: skip
-        if unknown and not wrapped and not any(row.scope == call for row in ops.rows[opened.rows :]):
+        if unknown and not wrapped and not ops.tape.ran_in(call, opened.rows):
             kind = type_name(opened.module)
             ops.opaque_row(kind, call, opened.hidden or UNSEEN.format(kind), tensors_in((args, kwargs)), unknown)
         return [] if wrapped else [self.values.read(t) for t in tensors]
 
     def graph(self, loss_nodes: tuple[OpNode, ...] = ()) -> Graph:
         """What ran, as a Graph; with the ops between the output and the loss where backward showed them."""
-        with resting_collector():
-            nodes = self.ops.nodes()
-            graph = Graph(
-                modules=self.tree.infos,
-                calls=self.ops.module_calls(),
-                nodes=(*nodes, *loss_nodes) if loss_nodes else nodes,
-                inputs=tuple(self.inputs),
-                outputs=tuple(self.values.value(v) for v in self.outputs),
-                partial=self.error or "",
-            )
-            self.ops.release()
-            return graph
+        recording = Recording(self.ops.end(), self.ops.calls, self.values, self.tree.rows)
+        recording.inputs, recording.outputs, recording.behind = tuple(self.inputs), tuple(self.outputs), loss_nodes
+        return Graph.later(recording.parts, partial=self.error or "")
 
     def take_seconds(self) -> float:
         """Time spent in our code on the training thread since the last call."""

@@ -33,10 +33,14 @@ class Guard:
         try:
             return work(*args)
         except Exception as error:
-            if self.strict:
-                raise
-            self._stop(error)
+            self.caught(error)
             return None
+
+    def caught(self, error: Exception) -> None:
+        """What ``run`` does with a failure, for code too hot to be called through it; to be called in ``except``."""
+        if self.strict:
+            raise error
+        self._stop(error)
 
     def note(self, error: Exception) -> None:
         """A failure on a thread of ours: recording stops; in strict mode ``raise_noted`` raises it where users are."""

@@ -49,6 +49,11 @@ class OtherThreads:
         self._under_way: set[int] = set()
         self._done: list[tuple[Tap, nn.Module, tuple[Any, ...], Any, Any]] = []
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something to drain."""
+        return bool(self._done)
+
     def around(self, tap: Tap, module: Any, call: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
         """One call in another thread; of nested ones the outermost is kept."""
         me = threading.get_ident()

@@ -6,19 +6,24 @@ frame a level). A shared module gets its first path, as in ``named_modules()``; 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
 from graphscope.graph import ModuleInfo, ParameterInfo
+
+Walked = tuple[str, nn.Module, "str | None"]
+"""(path, module, parent's path)"""
 
 
 @dataclass(slots=True)
 class ModuleTree:
     """Names of everything in a model, by identity, as it stands now."""
 
-    infos: tuple[ModuleInfo, ...]
+    rows: list[tuple[Any, ...]]
+    """What ``infos`` is made of."""
     fqn_of: dict[int, str]
     """id(module) -> path."""
     parameters: dict[int, str]
@@ -27,8 +32,24 @@ class ModuleTree:
     signature: int
     """Changes when a module or parameter was added, removed or replaced."""
 
+    @property
+    def infos(self) -> tuple[ModuleInfo, ...]:
+        """The modules as those of a Graph."""
+        return module_infos(self.rows)
 
-def walk_modules(root: nn.Module) -> Iterator[tuple[str, nn.Module, str | None]]:
+
+def module_infos(rows: Iterable[tuple[Any, ...]]) -> tuple[ModuleInfo, ...]:
+    """Rows of a ModuleTree -> ModuleInfos; made when they are asked for, which a trace alone does not."""
+    return tuple(
+        ModuleInfo(
+            fqn, kind, attrs, parent,
+            tuple([ParameterInfo(name, tuple(shape), grad, tied) for name, shape, grad, tied in parameters]),
+        )
+        for fqn, kind, attrs, parent, parameters in rows
+    )  # fmt: skip
+
+
+def walk_modules(root: nn.Module) -> Iterator[Walked]:
     """(path, module, parent's path) of each distinct module, parents first, in registration order."""
     seen: set[int] = set()
     stack: list[tuple[str, nn.Module, str | None]] = [("", root, None)]
@@ -39,8 +60,9 @@ def walk_modules(root: nn.Module) -> Iterator[tuple[str, nn.Module, str | None]]
         seen.add(id(module))
         yield fqn, module, parent
         prefix = f"{fqn}." if fqn else ""
-        children = [(prefix + name, child, fqn) for name, child in module._modules.items() if child is not None]
-        stack.extend(reversed(children))
+        if module._modules:
+            children = [(prefix + name, child, fqn) for name, child in module._modules.items() if child is not None]
+            stack.extend(reversed(children))
 
 
 def tree_signature(root: nn.Module) -> int:
@@ -56,40 +78,45 @@ def _signature_part(module: nn.Module) -> tuple[int, ...]:
 
 
 def _extra_repr(module: nn.Module) -> str:
+    if type(module).extra_repr is nn.Module.extra_repr:
+        return ""
     try:
         return str(module.extra_repr())[:200]
     except Exception as error:  # a user's own extra_repr; its failure must not end the watching
         return f"extra_repr raised {type(error).__name__}"
 
 
-def read_modules(root: nn.Module) -> ModuleTree:
+def read_modules(root: nn.Module, walked: Iterable[Walked] | None = None) -> ModuleTree:
     """A model -> its tree. Lazy parameters have no shape yet and are shown as ``()``."""
-    infos: list[ModuleInfo] = []
-    tree = ModuleTree((), {}, {}, {}, 0)
+    rows: list[tuple[Any, ...]] = []
     parts: list[int] = []
-    for fqn, module, parent in walk_modules(root):
+    names: dict[int, str] = {}
+    buffers: dict[int, str] = {}
+    fqns: dict[int, str] = {}
+    for fqn, module, parent in walk_modules(root) if walked is None else walked:
         prefix = f"{fqn}." if fqn else ""
         parts += _signature_part(module)
         parameters = []
         for name, parameter in module._parameters.items():
             if parameter is None:
                 continue
-            first = tree.parameters.setdefault(id(parameter), prefix + name)
-            tied_to = first if first != prefix + name else None
-            shape = () if _is_lazy(parameter) else tuple(parameter.shape)
-            parameters.append(ParameterInfo(prefix + name, shape, parameter.requires_grad, tied_to))
+            full = prefix + name
+            first = names.setdefault(id(parameter), full)
+            shape = () if _is_lazy(parameter) else parameter.shape
+            parameters.append((full, shape, parameter.requires_grad, None if first is full else first))
         for name, buffer in module._buffers.items():
             if buffer is not None:
-                tree.buffers.setdefault(id(buffer), prefix + name)
-        tree.fqn_of[id(module)] = fqn
-        infos.append(ModuleInfo(fqn, type(module).__name__, _extra_repr(module), parent, tuple(parameters)))
-    tree.infos = tuple(infos)
-    tree.signature = hash(tuple(parts))
-    return tree
+                buffers.setdefault(id(buffer), prefix + name)
+        fqns[id(module)] = fqn
+        rows.append((fqn, type(module).__name__, _extra_repr(module), parent, parameters))
+    return ModuleTree(rows, fqns, names, buffers, hash(tuple(parts)))
+
+
+_LAZY = (nn.UninitializedParameter, nn.UninitializedBuffer)
 
 
 def _is_lazy(parameter: Tensor) -> bool:
-    return isinstance(parameter, nn.UninitializedParameter | nn.UninitializedBuffer)
+    return type(parameter) is not nn.Parameter and isinstance(parameter, _LAZY)
 
 
 def trainable_parameters(root: nn.Module) -> dict[str, nn.Parameter]:

@@ -51,6 +51,16 @@ OPAQUE = {
 }
 """Ops that hide steps which a person would expect to see, and why."""
 
+ALIASING = frozenset({"detach", "set", "view_as", "expand_as"})
+"""Ops whose result shares the memory of an input without being a view in autograd's sense."""
+FRESH = frozenset({
+    "abs", "adaptive_avg_pool2d", "add", "addmm", "avg_pool2d", "batch_norm", "bmm", "cat", "clamp", "conv1d", "conv2d",
+    "conv3d", "cos", "div", "eq", "erf", "exp", "gelu", "ge", "group_norm", "gt", "layer_norm", "le", "leaky_relu",
+    "linear", "log", "log_softmax", "lt", "masked_fill", "matmul", "max_pool2d", "mean", "mm", "mul", "ne", "neg",
+    "pow", "prod", "reciprocal", "relu", "rsqrt", "scaled_dot_product_attention", "sigmoid", "silu", "sin", "softmax",
+    "sqrt", "stack", "sub", "sum", "tanh", "where",
+})  # fmt: skip
+"""Ops that never make a view: what they return need not be asked."""
 NO_TENSOR = frozenset({bool, int, float, complex, str, torch.Size, torch.dtype, torch.device, torch.layout})
 """Types of results that hold no tensor: nothing was made."""
 NOT_RECORDED = frozenset({"tolist", "size", "stride", "requires_grad", "retain_grad", "share_memory", "backward"})
@@ -114,6 +124,10 @@ class Named(NamedTuple):
     """Why its inside cannot be seen."""
     arguments: tuple[str, ...]
     """Names of its arguments, as far as they are known."""
+    aliases: bool
+    """Whether it is one of ALIASING."""
+    fresh: bool
+    """Whether it is one of FRESH."""
 
 
 @lru_cache(maxsize=4_096)
@@ -126,7 +140,7 @@ def named(func: Callable[..., Any]) -> Named | None:
     custom = isinstance(func, OpOverload | OpOverloadPacket) and "." in op
     opaque = "a custom operator: its kernel is not made of torch functions" if custom else OPAQUE.get(op)
     arguments = _BUILTIN_ARGUMENTS.get(op) or (_signature(func) if inspect.isfunction(func) else None) or ()
-    return Named(op, inplace, opaque, arguments)
+    return Named(op, inplace, opaque, arguments, op in ALIASING, op in FRESH)
 
 
 def _spelled(func: Callable[..., Any]) -> tuple[str, bool] | None:

@@ -6,37 +6,45 @@ an op does to its tensors (in-place writes, views) is read from the tensors and 
 
 from __future__ import annotations
 
+import sys
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from types import CodeType, FrameType
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 from torch.overrides import TorchFunctionMode
 
 from graphscope.capture.guard import Guard
-from graphscope.capture.op_names import NO_TENSOR, named, op_attrs, written_arguments
+from graphscope.capture.op_names import ALIASING, NO_TENSOR, Named, named, op_attrs, written_arguments
 from graphscope.capture.origins import Origins
 from graphscope.capture.regions import function_frame, transform_frame, unwrapped
 from graphscope.capture.rows import CallRow, OpRow
-from graphscope.capture.source import user_line
+from graphscope.capture.source import USERS, VERDICTS, Lines, place_of, user_line
+from graphscope.capture.tape import Tape
 from graphscope.capture.values import PLAIN, ValueTable, tensors_in
-from graphscope.graph import ModuleCall, OpNode
 
 SAME_TENSOR_IS_NO_OP = frozenset(
     {"to", "contiguous", "float", "double", "half", "bfloat16", "cuda", "cpu", "type", "type_as"}
 )
 """Conversions that return their input where there is nothing to convert: then nothing happened."""
-ALIASING = frozenset({"detach", "set", "view_as", "expand_as"})
 BOOKKEEPING_BUFFER = "num_batches_tracked"
 """BatchNorm's batch counter: adding one to it is no step of the computation, and the BatchNorm panel shows it."""
-HANDLER_DEPTH = 4
-"""Frames between ``user_line`` and the caller of a torch function."""
-
+TENSORS = frozenset({Tensor, Parameter})
+KEPT = PLAIN - {slice, bytes}
+"""Types of arguments that hold no tensor and never change."""
+HANDLER_DEPTH = 3
+"""Frames that are ours for certain above a function which ``__torch_function__`` has called."""
 
 _transforms = torch._C._are_functorch_transforms_active
 _grad_enabled = torch.is_grad_enabled
+_now = time.perf_counter
+_frame = sys._getframe
+_ref = weakref.ref
+_verdicts = VERDICTS
 
 
 class OpRecorder(TorchFunctionMode):
@@ -46,7 +54,8 @@ class OpRecorder(TorchFunctionMode):
         super().__init__()
         self.values = values
         self.guard = guard
-        self.rows: list[OpRow] = []
+        self.tape = Tape()
+        self.lines = Lines()
         self.calls: list[CallRow] = []
         self.stack: list[int] = []
         """Numbers of the module calls under way, innermost last."""
@@ -62,16 +71,88 @@ class OpRecorder(TorchFunctionMode):
         except Exception:
             self.guard.run(self._failed, func, args, kwargs or {})
             raise
-        if type(result) not in NO_TENSOR:
-            started = time.perf_counter()
-            self.guard.run(self._record, func, args, kwargs or {}, result)
-            self.self_seconds += time.perf_counter() - started
+        if type(result) not in NO_TENSOR and self.guard.failure is None:
+            started = _now()
+            try:
+                if types:
+                    with torch._C.DisableTorchFunctionSubclass():  # our looking is no call of the user's subclass
+                        self._record(func, args, kwargs, result)
+                else:
+                    self._record(func, args, kwargs, result)
+            except Exception as error:
+                self.guard.caught(error)
+            self.self_seconds += _now() - started
         return result
 
-    def _record(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> None:
+    def _record(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any] | None, result: Any
+    ) -> None:
+        """One op onto the tape. What follows is for one new plain tensor made of plain arguments; the rest is rare."""
         known = named(func)
-        if known is None or not self.stack:
+        stack = self.stack
+        if known is None or not stack:
             return
+        if type(result) is not Tensor or known.inplace or _transforms() or not _grad_enabled() or self.origins.open:
+            return self._record_any(known, func, args, kwargs or {}, result)
+        values, inputs = self.values, self.tape.inputs
+        tensors = values.known
+        before = len(inputs)
+        given: Any = None
+        mixed = bool(kwargs)
+        for argument in args:
+            kind = type(argument)
+            if (kind is Tensor or kind is Parameter) and argument is not result:
+                entry = tensors.get(id(argument))
+                value = entry[1] if entry is not None and entry[0]() is argument else values.read(argument)
+                inputs.append(value)
+                mixed = mixed or given is not None
+            elif kind in KEPT or (kind is tuple and _holds_no_tensor(argument)):
+                given = args
+            else:
+                del inputs[before:]
+                return self._record_any(known, func, args, kwargs or {}, result)
+        if kwargs:
+            for argument in kwargs.values():
+                kind = type(argument)
+                if (kind is Tensor or kind is Parameter) and argument is not result:
+                    inputs.append(values.read(argument))
+                elif kind not in KEPT:
+                    del inputs[before:]
+                    return self._record_any(known, func, args, kwargs, result)
+        reads = len(inputs) - before
+        if mixed:
+            given = op_attrs(known.arguments, args, kwargs or {})
+        elif given is not None:
+            given = args[reads:]
+        grad_fn = result.grad_fn
+        number = values.count
+        values.count = number + 1
+        try:
+            shape: Any = result.shape
+        except RuntimeError:  # nested tensors refuse to tell
+            shape = ()
+        shape = values.shapes.setdefault(shape, shape)
+        values.rows += (
+            "op", "", shape, result.dtype, result.device, grad_fn is not None or result.requires_grad,
+        )  # fmt: skip
+        tensors[id(result)] = _ref(result), number
+        view = not known.fresh and (result._is_view() or known.aliases) and values.share(result, tensors_in(args))
+        frame = _frame(2)
+        code: CodeType | None = frame.f_code
+        offset = frame.f_lasti
+        if _verdicts.get(id(code)) != USERS:
+            code, offset = place_of(frame, stack, self.calls)
+        tape = self.tape.flat
+        if grad_fn is None:
+            tape += (known, stack[-1], code, offset, given, None, 0, view, reads, number)
+        else:
+            tape += (
+                known, stack[-1], code, offset, given, type(grad_fn), grad_fn._sequence_nr(), view, reads, number,
+            )  # fmt: skip
+
+    def _record_any(
+        self, known: Named, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any
+    ) -> None:
         op, inplace = known.op, known.inplace
         read: list[Tensor] = []
         for argument in args:
@@ -99,13 +180,17 @@ class OpRecorder(TorchFunctionMode):
             inplace = bool(kwargs.get("inplace")) or "out" in kwargs or _asked_inplace(func, args)
         if inplace and read and self.values.buffers.get(id(read[0]), "").endswith(BOOKKEEPING_BUFFER):
             return
-        row = OpRow(op, self.stack[-1], [self.values.read(t) for t in read], user_line(HANDLER_DEPTH))
+        inputs = [self.values.read(t) for t in read]
+        row = OpRow(op, self.stack[-1], inputs, self._line(_frame(3)))
         self._add_outputs(row, read, outputs, inplace)
         if kwargs or len(args) > len(read):
             row.attrs = op_attrs(known.arguments, args, kwargs)
         if known.opaque:
             row.opaque = known.opaque
-        self.rows.append(row)
+        self.tape.add(row)
+
+    def _line(self, frame: FrameType) -> tuple[str, int] | None:
+        return self.lines(*place_of(frame, self.stack, self.calls))
 
     def _add_outputs(self, row: OpRow, read: list[Tensor], outputs: list[Tensor], inplace: bool) -> None:
         """Values of what an op made; the node of the first one's gradient is the op's."""
@@ -121,16 +206,14 @@ class OpRecorder(TorchFunctionMode):
         grad_fn = outputs[0].grad_fn
         if grad_fn is not None:
             row.grad_fn = type(grad_fn).__name__
-            self.origins.made[grad_fn._sequence_nr()] = row.grad_fn, row.outputs[0]
+            self.origins.made()[grad_fn._sequence_nr()] = row.grad_fn, row.outputs[0]
 
-    def opaque_row(
-        self, op: str, scope: int, why: str, read: list[Tensor], outputs: list[Tensor], depth: int = HANDLER_DEPTH
-    ) -> OpRow:
+    def opaque_row(self, op: str, scope: int, why: str, read: list[Tensor], outputs: list[Tensor]) -> OpRow:
         """A node for code whose ops PyTorch does not show: what went in and what came out."""
         inputs = [self.values.read(t) for t in read]
-        row = OpRow(op, scope, inputs, user_line(depth))
+        row = OpRow(op, scope, inputs, user_line(HANDLER_DEPTH))
         row.opaque = why
-        self.rows.append(row)
+        self.tape.add(row)
         if outputs:
             self._add_outputs(row, read, outputs, _shared(outputs, read))
         return row
@@ -168,38 +251,23 @@ class OpRecorder(TorchFunctionMode):
     def _failed(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """The op that raised, with what it was given: the last node of a partial graph."""
         known = named(func)
-        if known is None or not self.stack or (self.rows and self.rows[-1].failed):
+        last = self.tape.last()
+        if known is None or not self.stack or (last is not None and last.failed):
             return
         read = [self.values.read(t) for t in tensors_in(args) + tensors_in(dict(kwargs))]
-        row = OpRow(known.op, self.stack[-1], read, user_line(HANDLER_DEPTH))
+        row = OpRow(known.op, self.stack[-1], read, self._line(_frame(HANDLER_DEPTH)))
         row.attrs = op_attrs(known.arguments, args, kwargs)
         row.inplace, row.failed = known.inplace, True
-        self.rows.append(row)
+        self.tape.add(row)
 
-    def release(self) -> None:
-        """Ends the circles between recorder, origins and values: what was recorded goes without a collection."""
-        self.values.origin = _from_outside
-        self.origins.drain = _nothing
-        del self.origins
-
-    def module_calls(self) -> tuple[ModuleCall, ...]:
-        """All calls as those of a Graph."""
-        value = self.values.value
-        return tuple(
-            ModuleCall(i, c.fqn, c.call, c.parent, tuple(map(value, c.outputs)), c.opaque or None)
-            for i, c in enumerate(self.calls)
-        )
-
-    def nodes(self) -> tuple[OpNode, ...]:
-        """All rows as ops of a Graph; to be called once, when nothing is recorded any more."""
+    def end(self) -> Tape:
+        """What was recorded, when nothing is any more; circles are ended, so that it goes without a collection."""
         self.origins.leave_region()
         self.origins.prune()
-        values, calls = self.values.all(), self.calls
-        return tuple([row.frozen(i, calls[row.scope], values) for i, row in enumerate(self.rows)])
-
-
-def _from_outside(tensor: Tensor) -> None:
-    return None
+        self.values.end()
+        self.origins.drain = _nothing
+        del self.origins
+        return self.tape
 
 
 def _nothing() -> None:
@@ -213,6 +281,11 @@ def _shared(outputs: list[Tensor], read: list[Tensor]) -> bool:
             if output is tensor:
                 return True
     return False
+
+
+def _holds_no_tensor(items: tuple[Any, ...]) -> bool:
+    """Whether a tuple holds plain things alone, so that it never changes."""
+    return all([type(item) in KEPT for item in items])
 
 
 def _asked_inplace(func: Callable[..., Any], args: tuple[Any, ...]) -> bool:

@@ -32,13 +32,17 @@ class Origins:
 
     def __init__(self, ops: OpRecorder) -> None:
         self.ops = ops
-        self.made: dict[int, tuple[str, int]] = {}
-        """Sequence number of a grad_fn -> (its name, the value it made). Numbers: a node would keep tensors alive."""
+        self._made: dict[int, tuple[str, int]] = {}
         self.started = torch.autograd._get_sequence_nr()  # type: ignore[attr-defined]
         self.drain: Callable[[], None] = lambda: None
         """Draws what other threads did meanwhile."""
         self.open: Region | None = None
         self._done: list[Region] = []
+
+    def made(self) -> dict[int, tuple[str, int]]:
+        """Sequence number of a grad_fn -> (its name, the value it made). Numbers: a node would keep tensors alive."""
+        self.ops.tape.tell_makers(self._made)
+        return self._made
 
     # Regions.
 
@@ -88,7 +92,7 @@ class Origins:
             grad_fn = tensor.grad_fn
             if function is not None and isinstance(grad_fn, function._backward_cls):
                 region.row.grad_fn = type(grad_fn).__name__
-                self.made[grad_fn._sequence_nr()] = region.row.grad_fn, value
+                self.made()[grad_fn._sequence_nr()] = region.row.grad_fn, value
         region.frame = None  # it holds the function's tensors
         self._done.append(region)
 
@@ -96,7 +100,7 @@ class Origins:
         """Of the tensors made inside a region only those are its outputs that something else reads or returns."""
         if not self._done:
             return
-        used = {value for row in self.ops.rows for value in row.inputs}
+        used = self.ops.tape.used()
         used.update(value for call in self.ops.calls for value in call.outputs)
         for region in self._done:
             row = region.row
@@ -129,7 +133,7 @@ class Origins:
         region.row.outputs.append(value)
         if tensor.grad_fn is not None:
             region.row.grad_fn = type(tensor.grad_fn).__name__
-            self.made[tensor.grad_fn._sequence_nr()] = region.row.grad_fn, value
+            self.made()[tensor.grad_fn._sequence_nr()] = region.row.grad_fn, value
         return value
 
     def _hidden(self, tensor: Tensor, grad_fn: Any, number: int) -> int | None:
@@ -137,12 +141,13 @@ class Origins:
         parameters: list[int] = []
         seen: set[Any] = set()
         todo = [grad_fn]
+        made = self.made()
         while todo and len(seen) < LIMIT:
             fn = todo.pop()
             if fn in seen:
                 continue
             seen.add(fn)
-            name, value = self.made.get(fn._sequence_nr(), ("", -1))
+            name, value = made.get(fn._sequence_nr(), ("", -1))
             if name == type(fn).__name__:
                 known.append(value)
             elif hasattr(fn, "variable"):
@@ -157,6 +162,6 @@ class Origins:
             return None
         function = getattr(type(grad_fn), "_forward_cls", None)
         op = backward_name(grad_fn) if function is None else function.__name__
-        row = self.ops.opaque_row(op, self.ops.stack[-1] if self.ops.stack else 0, HIDDEN, [], [tensor], depth=5)
+        row = self.ops.opaque_row(op, self.ops.stack[-1] if self.ops.stack else 0, HIDDEN, [], [tensor])
         row.inputs = list(dict.fromkeys([*reversed(known), *parameters]))
         return row.outputs[0]

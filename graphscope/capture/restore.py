@@ -19,9 +19,13 @@ from graphscope.capture.modules import walk_modules
 
 
 @contextmanager
-def restored(root: nn.Module) -> Iterator[None]:
-    """Whatever happens inside, buffers, modes and random states are as before when it ends."""
-    modules = [module for _, module, _ in walk_modules(root)]
+def restored(root: nn.Module, modules: list[nn.Module] | None = None) -> Iterator[None]:
+    """Whatever happens inside, buffers, modes and random states are as before when it ends.
+
+    ``modules`` are all modules of the root, for a caller who has walked it.
+    """
+    if modules is None:
+        modules = [module for _, module, _ in walk_modules(root)]
     modes = [module.training for module in modules]
     buffers = [
         (module, name, buffer, None if buffer is None else buffer.detach().clone())

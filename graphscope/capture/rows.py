@@ -60,7 +60,7 @@ class ValueRow:
 
     def frozen(self, dtype: str, device: str) -> Value:
         """This row itself as a ``Value``; it is no row any more."""
-        self.shape, self.dtype, self.device = tuple(self.shape), dtype, device
+        self.dtype, self.device = dtype, device
         self.__class__ = Value  # type: ignore[assignment]
         return cast(Value, self)
 
@@ -68,11 +68,13 @@ class ValueRow:
 class CallRow:
     """One call of a module; ``parent`` is the number of the call during which it was made."""
 
-    __slots__ = ("call", "fqn", "opaque", "outputs", "parent")
+    __slots__ = ("call", "fqn", "opaque", "outputs", "parent", "place")
 
     def __init__(self, fqn: str, call: int, parent: int | None, opaque: str = "") -> None:
         self.fqn = fqn
         self.call = call
         self.parent = parent
         self.opaque = opaque
-        self.outputs: list[int] = []
+        self.outputs: Sequence[int] = ()
+        self.place: Any = None
+        """Where in the user's code it was called (``source.Place``), once an op inside has asked."""

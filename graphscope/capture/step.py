@@ -104,7 +104,7 @@ def loss_nodes(capture: ForwardCapture, chain: Iterable[LossOp], line: tuple[str
     """Ops behind the root's output as nodes of the root's scope, numbered after the forward's."""
     nodes: list[OpNode] = []
     made: dict[int, Value] = {}
-    first = len(capture.ops.rows)
+    first = len(capture.ops.tape)
 
     def known(read: Any) -> bool:
         return isinstance(read, int) or id(read) in made
@@ -112,7 +112,7 @@ def loss_nodes(capture: ForwardCapture, chain: Iterable[LossOp], line: tuple[str
     for op in chain:
         table = capture.values
         inputs = tuple(table.value(r) if isinstance(r, int) else made[id(r)] for r in op.reads if known(r))
-        value = Value(len(table.rows), "op", "", op.shape, op.dtype, op.device, True)
+        value = Value(table.count, "op", "", op.shape, op.dtype, op.device, True)
         table.add(value)
         made[id(op)] = value
         nodes.append(

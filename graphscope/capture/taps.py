@@ -9,14 +9,14 @@ and deleting one costs a tenth of a microsecond; hooking each module each time c
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import nn
 
 from graphscope.capture.compiled import compiled_functions, is_compiled
-from graphscope.capture.modules import walk_modules
+from graphscope.capture.modules import Walked, walk_modules
 
 SLOT = "_compiled_call_impl"
 Around = Callable[["Tap", Any, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
@@ -39,7 +39,11 @@ class Tap:
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """What ``nn.Module.__call__`` runs instead of ``_call_impl``."""
         # The caller's self, not ours: DataParallel copies a module's attributes, this one too, into its replicas.
-        return self.run(sys._getframe(1).f_locals.get("self", self.owner), args, kwargs)
+        module: Any = sys._getframe(1).f_locals.get("self", self.owner)
+        around = self.around
+        if around is None or module is not self.owner or self.earlier is not None or torch.compiler.is_compiling():
+            return self.run(module, args, kwargs)
+        return around(self, module, module._call_impl, args, kwargs)
 
     def run(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """One call of a module, on behalf of whoever was called."""
@@ -64,11 +68,11 @@ class Tap:
 class Taps:
     """All taps of one forward."""
 
-    def __init__(self, root: nn.Module, around: Around) -> None:
+    def __init__(self, root: nn.Module, around: Around, walked: Iterable[Walked] | None = None) -> None:
         self._taps: list[Tap] = []
         self.root: Tap | None = None
         inside: set[str] = set()
-        for fqn, module, parent in walk_modules(root):
+        for fqn, module, parent in walk_modules(root) if walked is None else walked:
             if parent in inside:  # what is compiled is not looked into
                 inside.add(fqn)
                 continue

@@ -10,7 +10,7 @@ from torch import nn
 
 from graphscope.capture.forward import ForwardCapture, error_text
 from graphscope.capture.guard import Guard
-from graphscope.capture.modules import read_modules
+from graphscope.capture.modules import read_modules, walk_modules
 from graphscope.capture.plan import Selection
 from graphscope.capture.restore import restored
 from graphscope.capture.values import dtype_of, shape_of, tensors_in
@@ -43,9 +43,11 @@ def captured_forward(
 
     Raises InputMismatch, which also is of the type of the forward's own exception, with the partial graph.
     """
-    capture = ForwardCapture(model, read_modules(model), 0, selection, Guard(strict=True))
+    walked = list(walk_modules(model))
+    tree = read_modules(model, walked)
+    capture = ForwardCapture(model, tree, 0, selection, Guard(strict=True), walked=walked)
     try:
-        with restored(model), capture:
+        with restored(model, [module for _, module, _ in walked]), capture:
             capture.take_inputs(model, args, kwargs)
             output = capture.run(model, args, dict(kwargs))
             if after is not None:

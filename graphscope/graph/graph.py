@@ -7,7 +7,8 @@ file is read where PyTorch is not installed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,17 @@ class Graph:
     """Why the pass ended early; empty if the model returned."""
     traced: bool = True
     """False for the mere module tree."""
+
+    @classmethod
+    def later(cls, parts: Callable[[], Mapping[str, Any]], *, partial: str = "", traced: bool = True) -> Graph:
+        """A Graph that asks for its parts (the fields but these two) when one of them is first read."""
+        graph = object.__new__(cls)
+        graph.__dict__.update(partial=partial, traced=traced, _parts=parts)
+        return graph
+
+    def __getstate__(self) -> dict[str, Any]:
+        _ = self.modules  # what is not there yet cannot be pickled or copied
+        return dict(self.__dict__)
 
     @cached_property
     def graph_id(self) -> str:
@@ -130,6 +142,28 @@ class Graph:
         name = self.modules[0].type if self.modules else "no module"
         partial = f", ended early: {self.partial}" if self.partial else ""
         return f"Graph({name}: {len(self.nodes)} ops in {len(self.modules)} modules{partial}, id {self.graph_id})"
+
+
+class _Part:
+    """A field of Graph, for as long as it was not made: then the instance's own attribute hides this."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, graph: Graph | None, owner: type[Graph]) -> Any:
+        if graph is None:
+            return ()
+        with _making:
+            make = graph.__dict__.get("_parts")
+            if make is not None:
+                graph.__dict__.update(make())
+                del graph.__dict__["_parts"]
+        return graph.__dict__[self.name]
+
+
+_making = threading.RLock()
+for _name in ("modules", "calls", "nodes", "inputs", "outputs"):
+    setattr(Graph, _name, _Part(_name))
 
 
 def module_tree(modules: Sequence[ModuleInfo]) -> Graph:
