@@ -15,7 +15,7 @@ class NotAModule(GraphscopeError):
 
 
 class InputMismatch(GraphscopeError):
-    """The model's forward refused the example input; ``__cause__`` is its exception, ``graph`` what ran before it."""
+    """The model's forward or the loss refused what was given; ``__cause__`` is its exception, ``graph`` what ran."""
 
     graph: object = None
 

@@ -37,32 +37,35 @@ def checked_model(call: str, model: object) -> nn.Module:
 
 def captured_forward(
     model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], selection: Selection,
-    after: Callable[[Any], Any] | None = None,
+    after: Callable[[Any], Any] | None = None, call: str = "trace",
 ) -> ForwardCapture:  # fmt: skip
-    """Runs the forward (and ``after`` on its output, in the root's scope) and restores the model.
+    """Runs the forward (and ``after``, a loss, on its output, in the root's scope) and restores the model.
 
     Raises InputMismatch, which also is of the type of the forward's own exception, with the partial graph.
     """
     walked = list(walk_modules(model))
     tree = read_modules(model, walked)
     capture = ForwardCapture(model, tree, 0, selection, Guard(strict=True), walked=walked)
+    raising = "its forward"
     try:
         with restored(model, [module for _, module, _ in walked]), capture:
             capture.take_inputs(model, args, kwargs)
             output = capture.run(model, args, dict(kwargs))
             if after is not None:
+                raising = "loss_fn, on its output,"
                 capture.ops.stack.append(0)
                 after(output)
     except Exception as error:
-        raise _mismatch(model, args, kwargs, capture, error) from error
+        raise _mismatch(call, raising, model, args, kwargs, capture, error) from error
     finally:
         capture.finish()
     return capture
 
 
 def _mismatch(
-    model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], capture: ForwardCapture, error: Exception
-) -> InputMismatch:
+    call: str, raising: str, model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any],
+    capture: ForwardCapture, error: Exception,
+) -> InputMismatch:  # fmt: skip
     given = ", ".join([f"{dtype_of(t)}{list(shape_of(t))}" for t in tensors_in((args, dict(kwargs)))] or ["no tensor"])
     graph = capture.graph()
     last = graph.nodes[-1] if graph.nodes and graph.nodes[-1].failed else None
@@ -70,9 +73,14 @@ def _mismatch(
     if last is not None:
         where = f" in {last.fqn or type(model).__name__} ({last.op}"
         where += f", {Path(last.source[0]).name}:{last.source[1]})" if last.source else ")"
+    wanted = (
+        "inputs as the model takes them in training."
+        if raising == "its forward"
+        else "target and loss_fn as the training uses them, loss_fn(output, target)."
+    )
     text = (
-        f"trace({type(model).__name__}, {given}): its forward raised{where}: {error_text(error)}. "
-        "Wanted: inputs as the model takes them in training. The graph up to there is in the error's .graph."
+        f"{call}({type(model).__name__}, {given}): {raising} raised{where}: {error_text(error)}. "
+        f"Wanted: {wanted} The graph up to there is in the error's .graph."
     )
     kind: type[InputMismatch] = InputMismatch
     try:  # also an instance of what the forward raised, so that `except RuntimeError` still catches it

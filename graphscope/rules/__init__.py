@@ -1,7 +1,7 @@
 """Rules: what is wrong with a run and why. One file a rule; its docstring is the help that users read.
 
 A rule is a function from News (what came since the last look) to Findings, one for each time it sees its symptom.
-``STRUCTURAL = True`` in its file says that one graph is enough, so that ``graphscope.check`` can ask it.
+``graphscope.check`` asks all of them about one forward; those that need a training find nothing there.
 """
 
 from __future__ import annotations

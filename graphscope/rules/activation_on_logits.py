@@ -12,15 +12,18 @@ import math
 from collections.abc import Iterator
 
 from graphscope.graph import Graph, OpNode
-from graphscope.rules.flow import at, named, type_of, where
+from graphscope.rules.flow import at, named, plain_targets, type_of
 from graphscope.rules.news import News
 from graphscope.schema import Finding
-
-STRUCTURAL = True
 
 LOSSES = ("cross_entropy", "binary_cross_entropy_with_logits")
 RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "hardsigmoid": (0.0, 1.0), "hardtanh": (-1.0, 1.0)}
 """Activations with bounds on both sides."""
+CLASSES = {
+    "relu": "ReLU", "relu6": "ReLU6", "sigmoid": "Sigmoid", "tanh": "Tanh", "hardsigmoid": "Hardsigmoid",
+    "hardtanh": "Hardtanh",
+}  # fmt: skip
+"""Op -> how its module is written."""
 
 
 def activation_on_logits(news: News) -> Iterator[Finding]:
@@ -34,33 +37,28 @@ def activation_on_logits(news: News) -> Iterator[Finding]:
 
 
 def _finding(news: News, graph: Graph, loss: OpNode, node: OpNode) -> Finding:
-    floor = _floor(loss, node)
-    file, line = where(node)
+    floor = _floor(loss, node) if plain_targets(news.flow(graph), loss) else None
     name = node.fqn.rpartition(".")[2]
     is_module = type_of(graph, node.fqn).lower() == node.op and not name.isdigit()
-    harm = (
-        f"the loss cannot fall below {floor[0]:.4f}{floor[1]}, where 0 is the best it should reach"
-        if floor is not None
-        else "outputs below 0 become 0 and get no gradient"
-    )
-    return Finding(
+    if floor is not None:
+        harm = f"the loss cannot fall below {floor[0]:.4f}{floor[1]}, where 0 is the best it should reach"
+    elif node.op in RANGES:
+        low, high = RANGES[node.op]
+        harm = f"outputs stay between {low:g} and {high:g}, so the loss cannot fall as low as it should"
+    else:
+        harm = "outputs below 0 become 0 and get no gradient"
+    return news.finding(
+        graph,
+        node,
         rule="activation-on-logits",
         severity="error" if "sigmoid" in node.op else "warning",
-        title=f"{node.op.capitalize()} in front of a loss on logits",
+        title=f"{CLASSES.get(node.op, node.op)} in front of a loss on logits",
         message=f"{named(node)}{at(node)} feeds {loss.op}{at(loss)}, which wants raw outputs (logits): {harm}.",
         advice=f"Leave the {node.op} out of the forward"
         + (", or use binary_cross_entropy, which wants probabilities." if "binary" in loss.op else "."),
         why=f"{loss.op} contains its own {'sigmoid' if 'binary' in loss.op else 'softmax'}. An activation in front of "
         "it bounds what the model can say. A sigmoid before binary_cross_entropy, without logits, would be right.",
-        fqn=node.fqn,
-        call=node.call,
-        node=node.id,
-        graph_id=graph.graph_id,
-        step=news.first_step(graph),
         value=floor[0] if floor is not None else None,
-        limit=0.0 if floor is not None else None,
-        file=file,
-        line=line,
         fix=f"- x = self.{name}(x)" if is_module else f"- return torch.{node.op}(x)\n+ return x",
     )
 

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from graphscope.rules.flow import at, named, type_of, where
+from graphscope.rules.flow import at, named, type_of
 from graphscope.rules.news import News
 from graphscope.schema import Finding
-
-STRUCTURAL = True
 
 
 def dropout2d_on_2d_input(news: News) -> Iterator[Finding]:
@@ -23,11 +21,12 @@ def dropout2d_on_2d_input(news: News) -> Iterator[Finding]:
             shape = node.inputs[0].shape if node.inputs else ()
             if not 0 < len(shape) < 3:
                 continue
-            file, line = where(node)
             p = node.attrs.get("p", 0.5)
             name = node.fqn.rpartition(".")[2]
             is_module = type_of(graph, node.fqn) == "Dropout2d" and not name.isdigit()
-            yield Finding(
+            yield news.finding(
+                graph,
+                node,
                 rule="dropout2d-on-2d-input",
                 severity="warning",
                 title="Dropout2d on a 2-D input",
@@ -37,15 +36,8 @@ def dropout2d_on_2d_input(news: News) -> Iterator[Finding]:
                 advice="Use nn.Dropout here: it does what happens now, without the warning.",
                 why="Dropout2d is for images (N, C, H, W), where neighbouring values of a channel are alike and are "
                 "dropped together. Behind a flatten or a Linear there are no channels. Today it equals Dropout.",
-                fqn=node.fqn,
-                call=node.call,
-                node=node.id,
-                graph_id=graph.graph_id,
-                step=news.first_step(graph),
                 value=float(len(shape)),
                 limit=3.0,
-                file=file,
-                line=line,
                 fix=f"- self.{name} = nn.Dropout2d({p})\n+ self.{name} = nn.Dropout({p})"
                 if is_module
                 else f"- F.dropout2d(x, {p})\n+ F.dropout(x, {p})"

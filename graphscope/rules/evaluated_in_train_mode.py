@@ -21,7 +21,7 @@ SHOWN = 3
 
 def evaluated_in_train_mode(news: News) -> Iterator[Finding]:
     """One sight for every record of passes without gradients in which such layers were in train mode."""
-    memory = news.memory.setdefault("evaluated-in-train-mode", {"before_training": 0})
+    memory = news.memory.setdefault("evaluated-in-train-mode", {"before_training": 0, "first": None, "forwards": 0})
     suspects = [one for one in news.passes if not one.grad_enabled and one.train_mode_layers]
     graph = news.run.graph if suspects else None
     for one in suspects:
@@ -33,6 +33,10 @@ def evaluated_in_train_mode(news: News) -> Iterator[Finding]:
             memory["before_training"] += one.repeats
             if memory["before_training"] < 2:
                 continue
+        memory["first"] = first = one.step if memory["first"] is None else memory["first"]
+        memory["forwards"] += one.repeats
+        forwards = f"{memory['forwards']:,} forward{'s' if memory['forwards'] > 1 else ''}"
+        steps = f"step {one.step:,}" if one.step == first else f"steps {first:,} to {one.step:,}"
         names = ", ".join(layers[:SHOWN]) + (f" and {len(layers) - SHOWN} more" if len(layers) > SHOWN else "")
         kinds = " and ".join(kind for kind in ("BatchNorm", "Dropout") if any(kind in name for name in types))
         kinds = kinds or "BatchNorm or Dropout"
@@ -42,8 +46,7 @@ def evaluated_in_train_mode(news: News) -> Iterator[Finding]:
             rule="evaluated-in-train-mode",
             severity="warning",
             title="Evaluated in train mode",
-            message=f"{one.repeats:,} forward{'s' if one.repeats > 1 else ''} without gradients at step {one.step:,}, "
-            f"with {layer_s} in train mode (limit 0): {names}; {root}.",
+            message=f"{forwards} without gradients at {steps}, with {layer_s} in train mode: {names}; {root}.",
             advice="Call model.eval() before an evaluation and model.train() before training goes on. torch.no_grad() "
             "does not do it: it only switches gradients off.",
             why="In train mode Dropout drops at random, so the result is too bad and differs each time, and BatchNorm "
@@ -53,6 +56,5 @@ def evaluated_in_train_mode(news: News) -> Iterator[Finding]:
             step=one.step,
             count=one.repeats,
             value=float(len(layers)),
-            limit=0.0,
             fix="+ model.eval()\n  with torch.no_grad():\n      output = model(x)\n+ model.train()",
         )

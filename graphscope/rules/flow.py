@@ -51,6 +51,23 @@ class Flow:
         return (node for node in self.graph.nodes if node.op in names)
 
 
+def plain_targets(flow: Flow, loss: OpNode) -> bool:
+    """Whether a loss can reach 0, as with one class a sample: targets are neither smoothed nor shares, as far as seen.
+
+    Behind a model, autograd keeps no targets; a smoothed cross_entropy shows there as a log_softmax beside it.
+    """
+    if loss.op == "log_softmax":
+        readers = [reader.op for value in loss.outputs for reader in flow.readers.get(value.id, [])]
+        return bool(readers) and all(op.startswith("nll_loss") for op in readers)
+    if loss.attrs.get("label_smoothing"):
+        return False
+    target = loss.inputs[1] if len(loss.inputs) > 1 else None
+    if loss.op == "cross_entropy" and target is not None and target.shape == loss.inputs[0].shape:
+        return False  # a share for each class
+    beside = flow.readers.get(loss.inputs[0].id, []) if loss.inputs else []
+    return not any(node.op == "log_softmax" for node in beside)
+
+
 def type_of(graph: Graph, fqn: str) -> str:
     """Class name of a module; empty if the graph does not have it."""
     module = graph.module(fqn)

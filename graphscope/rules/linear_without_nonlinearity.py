@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from graphscope.graph import Graph, OpNode
-from graphscope.rules.flow import VIEWS, Flow, at, named, where
+from graphscope.rules.flow import VIEWS, Flow, at, named
 from graphscope.rules.news import News
 from graphscope.schema import Finding
-
-STRUCTURAL = True
 
 LAYERS = ("linear", "conv1d", "conv2d", "conv3d")
 LINEAR_OPS = VIEWS | {"batch_norm", "dropout", "dropout1d", "dropout2d", "avg_pool1d", "avg_pool2d",
@@ -30,8 +28,9 @@ def linear_without_nonlinearity(news: News) -> Iterator[Finding]:
             first = _layer_before(flow, second)
             if first is None or not _same_kind(first, second) or _on_purpose(graph, first, second):
                 continue
-            file, line = where(second)
-            yield Finding(
+            yield news.finding(
+                graph,
+                second,
                 rule="linear-without-nonlinearity",
                 severity="warning",
                 title="Two linear layers without a nonlinearity",
@@ -40,13 +39,6 @@ def linear_without_nonlinearity(news: News) -> Iterator[Finding]:
                 advice="Put an activation such as ReLU between them, or leave one of them out.",
                 why="A linear map of a linear map is one linear map. It is fine where the layer in the middle is "
                 "narrow on purpose (a low-rank factor), or where convolutions are separable.",
-                fqn=second.fqn,
-                call=second.call,
-                node=second.id,
-                graph_id=graph.graph_id,
-                step=news.first_step(graph),
-                file=file,
-                line=line,
                 fix="- x = self.second(self.first(x))\n+ x = self.second(F.relu(self.first(x)))",
             )
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphscope.graph import Graph
-from graphscope.rules.flow import Flow
+from graphscope.graph import Graph, OpNode
+from graphscope.rules.flow import Flow, where
 from graphscope.rules.sizes import Sizes
 from graphscope.run import Run
 from graphscope.schema import Finding, PassRecord, StepRecord, StepStats
@@ -32,6 +32,12 @@ class News:
     def flow(self, graph: Graph) -> Flow:
         """Who makes and who reads each value of a graph; worked out once for all rules."""
         return self._flows.setdefault(graph.graph_id, Flow(graph))
+
+    def finding(self, graph: Graph, node: OpNode, **said: Any) -> Finding:
+        """A Finding about one op of a graph; ``said`` are its words and numbers."""
+        file, line = where(node)
+        place = {"fqn": node.fqn, "call": node.call, "node": node.id, "file": file, "line": line}
+        return Finding(graph_id=graph.graph_id, step=self.first_step(graph), **{**place, **said})
 
     def first_step(self, graph: Graph) -> int | None:
         """The step at which a graph was first seen."""

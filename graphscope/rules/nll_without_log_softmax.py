@@ -10,11 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from graphscope.rules.flow import at, named, where
+from graphscope.rules.flow import at, named
 from graphscope.rules.news import News
 from graphscope.schema import Finding
-
-STRUCTURAL = True
 
 NO_LOG_PROBABILITIES = frozenset(
     {
@@ -34,10 +32,11 @@ def nll_without_log_softmax(news: News) -> Iterator[Finding]:
             node, _ = flow.source_of_data(loss)
             if node is None or node.op not in NO_LOG_PROBABILITIES:
                 continue
-            file, line = where(loss)
             is_softmax = node.op == "softmax"
             what = "probabilities, not their logarithms" if is_softmax else "raw outputs"
-            yield Finding(
+            yield news.finding(
+                graph,
+                loss,
                 rule="nll-without-log-softmax",
                 severity="error",
                 title="NLL loss without log_softmax",
@@ -51,10 +50,5 @@ def nll_without_log_softmax(news: News) -> Iterator[Finding]:
                 "likelihood only where the outputs are log-probabilities, as log_softmax makes them.",
                 fqn=node.fqn,
                 call=node.call,
-                node=loss.id,
-                graph_id=graph.graph_id,
-                step=news.first_step(graph),
-                file=file,
-                line=line,
                 fix="- loss = F.nll_loss(output, target)\n+ loss = F.cross_entropy(output, target)",
             )

@@ -119,7 +119,6 @@ def _finding(
         why=_WHY,
         graph_id=graph.graph_id if graph is not None else None,
         value=float(bad.number) if bad is not None else None,
-        limit=0.0 if bad is not None else None,
     )
 
 
@@ -142,7 +141,7 @@ def _in_activations(
         finite = _finite_outputs(news, stats, order, {b.address for b in bad})
         between, inside = order.fed_by(call, finite, news.flow(graph)), order.ops(call)
     suspect = next((op for op in [*between, *inside] if op.op in RISKY), inside[-1] if inside else None)
-    message = f"{first.share} of the output of {name} are {first.what} at step {step:,} (limit 0)"
+    message = f"{first.share} of the output of {name} are {first.what} at step {step:,}"
     if between:
         ops = ", ".join(op.op + at(op) for op in between[:4])
         message += f". The outputs of all modules before it are finite; between them and {name} ran {ops}"
@@ -194,9 +193,7 @@ def _in_gradients(bad: list[_Bad], step: int, graph: Graph | None, order: CallOr
         readers = [n for v in graph.calls[call].outputs for n in news.flow(graph).readers.get(v.id, [])]
         reader = next((n for n in readers if n.op in RISKY), readers[0] if readers else None)
     name = first.address.fqn or "the model's output"
-    message = (
-        f"{first.share} of the gradient of {name} are {first.what} at step {step:,} (limit 0), though activations "
-    )
+    message = f"{first.share} of the gradient of {name} are {first.what} at step {step:,}, though activations "
     message += "and loss are finite: it begins on the way back"
     message += f", in the op that reads this output: {reader.op}{at(reader)}." if reader is not None else "."
     scaled = not first.nan and first.dtype == "float16"
@@ -214,9 +211,7 @@ def _in_gradients(bad: list[_Bad], step: int, graph: Graph | None, order: CallOr
 def _in_parameters(bad: list[_Bad], step: int, graph: Graph | None) -> Finding:
     first = bad[0]
     others = f" and {len(bad) - 1:,} more parameters" if len(bad) > 1 else ""
-    message = (
-        f"{first.share} of {first.address.fqn}{others} were {first.what} before step {step:,} began (limit 0): an "
-    )
+    message = f"{first.share} of {first.address.fqn}{others} were {first.what} before step {step:,} began: an "
     message += "earlier update, or the initial values, put them there."
     advice = "Start again from a state before it; watch every step (every=1) to see which gradient it came from."
     finding = _finding("error", f"{first.what} in parameters", message, advice, graph, first)
@@ -224,7 +219,7 @@ def _in_parameters(bad: list[_Bad], step: int, graph: Graph | None) -> Finding:
 
 
 def _of_parameter(bad: _Bad, step: int, what: str, graph: Graph | None) -> Finding:
-    message = f"{bad.share} of the {what} of {bad.address.fqn} are {bad.what} at step {step:,} (limit 0), though all "
+    message = f"{bad.share} of the {what} of {bad.address.fqn} are {bad.what} at step {step:,}, though all "
     message += "activations, the loss and their gradients are finite."
     advice = (
         "Look at how this parameter is used beside its module's output, for instance in a penalty of its norm."

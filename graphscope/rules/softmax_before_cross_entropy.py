@@ -13,52 +13,69 @@ import math
 from collections.abc import Iterator
 
 from graphscope.graph import Graph, OpNode
-from graphscope.rules.flow import at, named, type_of, where
+from graphscope.rules.flow import at, named, plain_targets, type_of
 from graphscope.rules.news import News
 from graphscope.schema import Finding
-
-STRUCTURAL = True
 
 
 def softmax_before_cross_entropy(news: News) -> Iterator[Finding]:
     """Softmax -> (views) -> cross_entropy or log_softmax, in every new graph."""
     for graph in news.graphs:
         flow = news.flow(graph)
-        for node in flow.ops("cross_entropy", "log_softmax"):
+        told: set[int] = set()
+        for node in (*flow.ops("cross_entropy"), *flow.ops("log_softmax")):
             softmax, viewed = flow.source_of_data(node)
             if softmax is None or softmax.op not in ("softmax", "softmax2d"):
                 continue
-            classes = _classes(node)
-            if not viewed and not _same_dim(softmax, node):
+            if softmax.id in told or (not viewed and not _same_dim(softmax, node)):
                 continue
-            floor = math.log(1 + (classes - 1) / math.e) if classes else None
-            bound = (
-                f"With {classes} classes the loss cannot fall below {floor:.4f}, where 0 is the best it should reach"
-            )
-            file, line = where(softmax)
-            yield Finding(
+            told.add(softmax.id)
+            classes = _classes(node)
+            smoothing = node.attrs.get("label_smoothing") or (0.0 if plain_targets(flow, node) else None)
+            floor = _floor(classes, smoothing) if classes and smoothing is not None else None
+            yield news.finding(
+                graph,
+                softmax,
                 rule="softmax-before-cross-entropy",
                 severity="error",
                 title="Softmax before cross-entropy",
                 message=f"{named(softmax)}{at(softmax)} turns logits into probabilities, and {node.op}{at(node)} "
-                f"normalises them again. {bound if floor is not None else 'The loss stays above 0'}; "
+                f"normalises them again. {_bound(classes, smoothing, floor)}; "
                 "gradients shrink as well.",
                 advice="Give the loss the logits: leave the softmax out of the forward. Where probabilities are "
                 "wanted, for a prediction, apply softmax to the output there.",
                 why="cross_entropy takes logits and normalises them itself. Probabilities lie between 0 and 1, so the "
                 "second softmax can make the right class at most e times as likely as a wrong one. It is never right "
                 "in training; log_softmax before cross_entropy would be harmless.",
-                fqn=softmax.fqn,
-                call=softmax.call,
-                node=softmax.id,
-                graph_id=graph.graph_id,
-                step=news.first_step(graph),
                 value=floor,
-                limit=0.0 if floor is not None else None,
-                file=file,
-                line=line,
                 fix=_fix(graph, softmax),
             )
+
+
+def _floor(classes: int, smoothing: float) -> float | None:
+    """Lowest loss that probabilities, taken for logits, can reach: that of a sure and right answer.
+
+    With label smoothing the target is 1 - s + s/C for the right class and s/C for each other. None where it is so
+    strong that a less sure answer is the best one.
+    """
+    total = math.e + classes - 1
+    if 1 - smoothing < (math.e - 1) / total:
+        return None
+    return math.log(total) - (1 - smoothing + smoothing / classes)
+
+
+def _bound(classes: int | None, smoothing: float | None, floor: float | None) -> str:
+    if floor is None or classes is None or smoothing is None:
+        return "The right class can become at most e times as likely as a wrong one, so the loss stays too high"
+    best = 0.0
+    if smoothing:
+        shares = [1 - smoothing + smoothing / classes] + [smoothing / classes] * (classes - 1)
+        best = -sum(share * math.log(share) for share in shares)
+    smoothed = f" and label smoothing of {smoothing:g}" if smoothing else ""
+    return (
+        f"With {classes} classes{smoothed} the loss cannot fall below {floor:.4f}, where {best:.4g} is the best it "
+        "should reach"
+    )
 
 
 def _classes(node: OpNode) -> int | None:

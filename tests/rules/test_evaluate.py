@@ -15,7 +15,7 @@ from tests.reports.made_graphs import chain
 from tests.rules.made_runs import RunMaker
 
 
-def test_every_rule_has_help_and_says_whether_it_is_structural() -> None:
+def test_every_rule_is_in_the_list_and_has_help() -> None:
     import importlib
     import pkgutil
 

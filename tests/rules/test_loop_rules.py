@@ -72,7 +72,15 @@ def test_validation_without_eval() -> None:
 
 def test_it_fires_at_the_first_pass() -> None:
     (finding,) = evaluated((100, 1, True, ("drop",)))
-    assert finding.count == 1 and (finding.value, finding.limit) == (1.0, 0.0)
+    assert finding.count == 1 and (finding.value, finding.limit) == (1.0, None)
+    assert "1 forward without gradients at step 100, with 1 Dropout layer in train mode: drop" in finding.message
+
+
+def test_the_message_tells_all_steps_and_not_the_last_one() -> None:
+    (finding,) = evaluated(*((step, 1, True, ("bn", "drop")) for step in range(60)))
+    assert finding.step == 1 and finding.last_step is not None and finding.last_step > 50
+    told = f"{finding.count} forwards without gradients at steps 1 to {finding.last_step}, with 2 BatchNorm and"
+    assert finding.message.startswith(told) and "limit" not in finding.message
 
 
 def test_evaluation_before_training_begins_needs_more_than_a_look_at_shapes() -> None:

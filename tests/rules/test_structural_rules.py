@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
+import torch.nn.functional as F
 
 from graphscope.graph import Graph, Value
 from graphscope.rules import evaluate
@@ -48,7 +51,7 @@ def test_softmax_before_cross_entropy() -> None:
     # ln(1 + 9 / e): the softmax of (1, 0, ..., 0) gives the right class e / (e + 9).
     assert finding.value == pytest.approx(-math.log(math.e / (math.e + 9))) == pytest.approx(1.4612, abs=1e-4)
     assert "1.4612" in finding.message and "10 classes" in finding.message and "net.py:17" in finding.message
-    assert (finding.node, finding.line, finding.step, finding.limit) == (1, 17, 4, 0.0)
+    assert (finding.node, finding.line, finding.step, finding.limit) == (1, 17, 4, None)
     assert finding.fix == "- x = self.softmax(x)"
     assert finding.graph_id == classifier(_softmax).graph_id
 
@@ -117,6 +120,40 @@ def test_classes_of_a_segmentation_are_dimension_one() -> None:
     assert finding.value == pytest.approx(math.log(1 + 20 / math.e))
 
 
+@pytest.mark.parametrize("smoothing", [0.05, 0.1, 0.3])
+def test_label_smoothing_has_another_floor_and_another_best(smoothing: float) -> None:
+    (finding,) = findings(classifier(_softmax, attrs={"label_smoothing": smoothing, "reduction": "mean"}))
+    target = torch.tensor([3])
+    sure = F.one_hot(target, 10).double()
+    floor = F.cross_entropy(sure, target, label_smoothing=smoothing).item()
+    # Logits that are the logarithms of the smoothed target are the best there are.
+    best = F.cross_entropy((sure * (1 - smoothing) + smoothing / 10).log(), target, label_smoothing=smoothing).item()
+    assert finding.value == pytest.approx(floor)
+    assert f"{floor:.4f}" in finding.message and f"{best:.4g} is the best" in finding.message
+    assert "where 0 is the best" not in finding.message
+    tried = torch.rand(5000, 10, dtype=torch.float64).pow(8).softmax(1)
+    assert F.cross_entropy(tried, target.expand(5000), label_smoothing=smoothing, reduction="none").min() > floor
+
+
+def test_smoothing_that_only_autograd_saw_is_one_finding_without_a_number() -> None:
+    make = GraphMaker()
+    x = make.layer("fc", "Linear", "linear", make.input(64, 128), (64, 10))
+    x = _softmax(make, x)
+    make.op("sum", make.op("log_softmax", x, attrs={"dim": 1}))
+    make.op("add", make.op("mul", make.op("cross_entropy", x, shape=()), shape=()), shape=())
+    (finding,) = findings(make.graph(x))
+    assert (finding.value, finding.count) == (None, 1) and "best" not in finding.message
+    assert "cross_entropy" in finding.message and "e times as likely" in finding.message
+
+
+def test_targets_that_are_shares_have_no_known_floor() -> None:
+    make = GraphMaker()
+    x = _softmax(make, make.layer("fc", "Linear", "linear", make.input(64, 128), (64, 10)))
+    make.op("cross_entropy", x, make.value(64, 10, kind="input", name="target"), shape=())
+    (finding,) = findings(make.graph(x))
+    assert finding.value is None and "0 is the best" not in finding.message
+
+
 # activation-on-logits
 
 
@@ -131,8 +168,15 @@ def test_relu_and_tanh_before_cross_entropy_are_warnings() -> None:
     for op in ("relu", "tanh"):
         (finding,) = findings(classifier(lambda make, x, op=op: make.op(op, x)))  # type: ignore[misc]
         assert (finding.rule, finding.severity) == ("activation-on-logits", "warning")
+        assert finding.title == {"relu": "ReLU", "tanh": "Tanh"}[op] + " in front of a loss on logits"
     # ten classes, outputs in -1 .. 1: the right class can get e / (e + 9 / e)
     assert finding.value == pytest.approx(-math.log(math.e / (math.e + 9 / math.e)))
+
+
+def test_a_smoothed_loss_behind_a_tanh_promises_no_zero() -> None:
+    graph = classifier(lambda make, x: make.op("tanh", x), attrs={"label_smoothing": 0.1})
+    (finding,) = findings(graph)
+    assert finding.value is None and "between -1 and 1" in finding.message and "0 is the best" not in finding.message
 
 
 def test_sigmoid_before_plain_bce_is_right() -> None:
@@ -230,6 +274,23 @@ def test_bias_before_batch_norm_is_one_hint_for_all_layers() -> None:
     (finding,) = findings(conv_norm(True, layers=3))
     assert (finding.rule, finding.severity, finding.fqn) == ("bias-before-norm", "info", "conv0")
     assert "in 2 more" in finding.message and finding.value == 48.0
+    assert "limit" not in finding.message
+
+
+def test_a_frozen_bias_is_not_trained_and_not_accused() -> None:
+    def frozen(*names: str) -> Graph:
+        graph = conv_norm(True, layers=2)
+        return replace(
+            graph,
+            modules=tuple(
+                replace(m, parameters=tuple(replace(p, requires_grad=p.name not in names) for p in m.parameters))
+                for m in graph.modules
+            ),
+        )
+
+    assert rules_of(frozen("conv0.bias", "conv1.bias")) == []
+    (finding,) = findings(frozen("conv0.bias"))
+    assert finding.fqn == "conv1" and finding.value == 16.0 and "more" not in finding.message
 
 
 @pytest.mark.parametrize(
