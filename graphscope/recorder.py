@@ -1,7 +1,8 @@
 """Records of the training thread -> run file, Run, rules and views, on one thread of its own.
 
 The training thread only puts a list into a queue. When the disk is so slow that the queue fills, tables of statistics
-are dropped and counted, never steps, graphs or addresses.
+are dropped and counted, never steps, graphs or addresses. Those of the last 32 such steps stay in memory: when
+something goes wrong in the training (capture/sentinel.py), they are written after all.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import queue
 import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,8 @@ from graphscope.schema import LAYER_STATS, RunHeader, StepStats
 
 MOST_WAITING = 64
 """Batches in the queue from which on statistics are dropped."""
+MOST_MISSED = 32
+"""Captured steps whose dropped statistics are kept in memory."""
 
 Subscriber = Callable[[list[bytes], list[Any]], None]
 
@@ -37,6 +41,7 @@ class Recorder:
         self._guard = guard
         self._writer = RunWriter(run_dir, header)
         self.run.add(header)
+        self._missed: deque[list[Any]] = deque(maxlen=MOST_MISSED)
         self._queue: queue.SimpleQueue[list[Any] | threading.Event | None] = queue.SimpleQueue()
         self._subscribers: list[Subscriber] = []
         self._lock = threading.Lock()
@@ -58,8 +63,17 @@ class Recorder:
         if self._queue.qsize() >= MOST_WAITING:
             kept = [r for r in batch if not isinstance(r, (StepStats, *LAYER_STATS))]
             self.dropped += len(batch) - len(kept)
+            if len(kept) < len(batch):
+                self._missed.append([r for r in batch if isinstance(r, (StepStats, *LAYER_STATS))])
             batch = kept
         self._queue.put(batch)
+
+    def keep_recent(self) -> None:
+        """Writes what was dropped of the last steps after all, however long the queue is."""
+        while self._missed and not self._closed and os.getpid() == self._pid:
+            batch = self._missed.popleft()
+            self.dropped -= len(batch)
+            self._queue.put(batch)
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Calls ``subscriber(frames, records)`` on the recorder's thread after each batch was written."""

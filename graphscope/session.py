@@ -59,6 +59,7 @@ class Session:
         self._schedule: Schedule = watcher_parts["schedule"]
         self._recorder = Recorder(self.run_dir, self._header(model), self._guard)
         self._watcher = Watcher(model, optimizer, **watcher_parts, sink=self._recorder.put)
+        self._watcher.bursts.on_anomaly = self._recorder.keep_recent
         self._closed = False
         self._began = time.perf_counter()
         self._finalizer = weakref.finalize(model, _close_by_id, self.id)

@@ -231,6 +231,29 @@ def test_a_disk_that_does_not_keep_up_costs_statistics_and_never_steps(tmp_path,
     assert run.ends[-1].dropped == session._recorder.dropped > 0
 
 
+def test_what_a_slow_disk_had_dropped_before_an_anomaly_is_written_after_all(tmp_path, monkeypatch):
+    from graphscope import recorder
+
+    gate, real = threading.Event(), recorder.RunWriter.append
+
+    def slow(self, records):
+        gate.wait(30)
+        return real(self, records)
+
+    monkeypatch.setattr(recorder.RunWriter, "append", slow)
+    monkeypatch.setattr(recorder, "MOST_WAITING", 3)
+    model, kept = Mlp(), recorder.MOST_MISSED
+    with graphscope.watch(model, every=1, run_dir=tmp_path / "run") as session:
+        loop(model, torch.randn(5, 6), 50)
+        assert 40 < session._recorder.dropped < 50
+        loop(model, torch.full((5, 6), float("nan")), 1)
+        assert session._recorder.dropped < 50 - kept + 2
+        gate.set()
+    run = graphscope.load(tmp_path / "run")
+    assert set(run.captured_steps) >= set(range(51 - kept, 50)), "the flight before it"
+    assert run.ends[-1].dropped == session._recorder.dropped
+
+
 def test_check_finds_a_mistake_without_training(tmp_path):
     class Wrong(nn.Module):
         def __init__(self):

@@ -119,6 +119,11 @@ class LossTap:
             state.one.chain = loss_chain(roots, state.ends)
             state.one.line = user_line(3)
 
+    def known(self) -> float | None:
+        """The loss of the step's last pass as far as it can be read without waiting for a device."""
+        loss = self._loss if self._module_loss is None else self._module_loss
+        return float(loss) if loss is not None and loss.device.type == "cpu" else None
+
     def scalars(self) -> dict[str, float]:
         """``loss`` of the step's last pass; empty if none was seen."""
         loss = self._loss if self._module_loss is None else self._module_loss

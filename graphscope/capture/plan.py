@@ -75,6 +75,11 @@ class Selection:
         return "gradient" in self.roles
 
     @property
+    def is_whole(self) -> bool:
+        """Whether every parameter's gradient is measured, so that their norm is that of the model."""
+        return not self.include and not self.exclude and "parameter_gradient" in self.roles
+
+    @property
     def layers(self) -> bool:
         """Whether probes look into layers: what they record is about activations."""
         return self.activations
@@ -127,9 +132,14 @@ class Schedule:
             return step % self.every == 0
         return is_warm_up(step) or self._credit >= self._capture_cost
 
+    @property
+    def allowance(self) -> float:
+        """Seconds that the budget gives to a step."""
+        return max(self.budget * self._step_seconds, FLOOR_SECONDS)
+
     def wants_loss(self) -> bool:
         """Whether the loss of an uncaptured pass is read: always if it fits into half the budget, else now and then."""
-        allowed = max(self.budget * self._step_seconds, FLOOR_SECONDS) / 2
+        allowed = self.allowance / 2
         self._light_due += min(1.0, allowed / self._light_cost) if self._light_cost else 1.0
         taken = self._light_due >= 1.0
         if taken:

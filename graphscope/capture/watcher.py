@@ -12,24 +12,26 @@ import sys
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.optimizer import (
     Optimizer,
     register_optimizer_step_post_hook,
     register_optimizer_step_pre_hook,
 )
 
+from graphscope.capture.bursts import Bursts
 from graphscope.capture.changes import Directions
 from graphscope.capture.compiled import COMPILED_GLOBAL, calls_compiled_globals
 from graphscope.capture.forward import ForwardCapture, error_text
 from graphscope.capture.gradients import in_backward
 from graphscope.capture.guard import Guard
 from graphscope.capture.loss_tap import LossTap
-from graphscope.capture.modules import ModuleTree, read_modules, tree_signature, walk_modules
+from graphscope.capture.modules import ModuleTree, read_modules, trainable_parameters, tree_signature, walk_modules
 from graphscope.capture.optimizers import Optimizers, learning_rate
 from graphscope.capture.pass_log import PassLog
 from graphscope.capture.plan import Schedule, Selection
@@ -38,6 +40,8 @@ from graphscope.capture.stale import StaleGradients
 from graphscope.capture.step import AddressNumbers, ParameterCapture, Pass, gradient_norm, stats_record
 from graphscope.schema import Note, PassRecord, StepRecord
 
+KEPT_BEFORE = 32
+"""Captured steps before an anomaly that its note names, and that a slow disk does not cost."""
 NO_FORWARD = (
     "The optimizer stepped without a forward of {0}: the model is called through another method than forward, or only "
     "its parts are. Calls of {0}(...) are what is watched, so there is no graph and no activation; watch the module "
@@ -70,6 +74,8 @@ class Watcher:
         self._log = PassLog()
         self._stale = StaleGradients()
         self._directions = Directions()
+        self.bursts = Bursts(schedule, whole=selection.is_whole)
+        self._last_captured: deque[int] = deque(maxlen=KEPT_BEFORE)
         self._tap = LossTap(guard, loss_fn)
         self._capturing = False
         self._passes: list[Pass] = []
@@ -225,13 +231,20 @@ class Watcher:
             self.guard.run(self._end_step, optimizer)
 
     def _take_before(self, optimizer: Optimizer) -> None:
-        if not self._optimizers.is_primary(optimizer) and not self._capturing:
-            return
-        if self._capturing:
+        odd = False
+        if self._optimizers.is_primary(optimizer):
+            gradients = None if self._capturing else self._gradients
+            last = optimizer.param_groups[-1]["params"][-1:]
+            odd = self.bursts.before_step(self.step, self._tap.known(), gradients, last[0].grad if last else None)
+        if self._capturing or odd:
             self._names = self._optimizers.owned(optimizer)
             if self._names:
                 self._parameters = self._parameters or ParameterCapture(self.selection, self._directions)
                 self._parameters.before(self._names)
+
+    def _gradients(self) -> list[Tensor]:
+        root = self.root()
+        return [] if root is None else [p.grad for p in trainable_parameters(root).values() if p.grad is not None]
 
     def _take_after(self, optimizer: Optimizer) -> bool:
         if self._parameters is not None and self._names:
@@ -257,6 +270,8 @@ class Watcher:
             self.captured_steps += 1
             if (norm := gradient_norm(records)) is not None:
                 scalars["grad_norm"] = norm
+            self._last_captured.append(self.step)
+        records += self.bursts.end_step(self.step, scalars, list(self._last_captured))
         passes, stale = self._grad_passes, self._stale.verdict()
         if not self._called and root is not None:
             self._called = True
