@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, get_args
 
-from graphscope.schema import F64, I64
+from graphscope.schema import F64, I32, I64, U8
 
 SessionState = Literal["live", "paused", "closed", "off"]
 TrainerState = Literal["idle", "loading", "training", "paused", "finished", "stopped", "failed"]
@@ -82,6 +82,33 @@ class TrainerStatus:
     """While it is paused inside a step: path of the layer just reached; ``message`` says what was seen there."""
     at_direction: str = ""
     """While it is paused inside a step: ``forward`` or ``backward``; empty: between two batches."""
+    test_epoch: int | None = None
+    """Epoch of the last evaluation, from 1."""
+    recall: Sequence[float | None] = ()
+    """Per class the share of its test images that was classified as it, at the last evaluation."""
+    classes: Sequence[str] = ()
+    """What class 0, 1, ... stands for; empty if unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerSamples:
+    """What the network says now of a batch of test images that stays the same all along."""
+
+    kind: ClassVar[str] = "trainer_samples"
+    step: int
+    """Optimizer steps done when it was asked."""
+    size: Sequence[int]
+    """Images, height, width, channels (1 or 3); no images: all 0."""
+    pixels: U8
+    """[n * height * width * channels] bytes, row by row, stretched to 0 ... 255 per channel."""
+    label: I32
+    """[n] class each image is of."""
+    predicted: I32
+    """[n] class with the highest score."""
+    confidence: F64
+    """[n] softmax of that score, 0 to 1; the score itself where the network's outputs are shares already."""
+    message: str = ""
+    """Why there is none, if there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +156,7 @@ class KernelList:
     """Fields of SessionStatus per session."""
 
 
-Reply = SessionStatus | TrainerStatus | SeriesReply | Pong | CommandError | KernelList
+Reply = SessionStatus | TrainerStatus | TrainerSamples | SeriesReply | Pong | CommandError | KernelList
 REPLIES: tuple[type, ...] = get_args(Reply)
 
 
@@ -224,6 +251,13 @@ class TrainerStop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerRestart:
+    """End the training under way and begin it anew from the first step, in a session of its own."""
+
+    kind: ClassVar[str] = "trainer_restart"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainerSet:
     """Change the learning rate from the next batch on."""
 
@@ -284,6 +318,7 @@ Command = (
     | TrainerStep
     | TrainerLayer
     | TrainerStop
+    | TrainerRestart
     | TrainerSet
     | TrainerMomentum
     | TrainerDropout

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphscope.conditions import Condition
 from graphscope.errors import CommandRefused, did_you_mean
-from graphscope.messages import TrainerStatus
+from graphscope.messages import TrainerSamples, TrainerStatus
 from graphscope.trainer.loop import Trainer
 from graphscope.trainer.optimizers import has_momentum
 from graphscope.trainer.settings import DATASETS, LOSSES, MODELS, OPTIMIZERS, PANEL_FIELDS, SCHEDULES, TrainerSettings
@@ -113,10 +113,15 @@ class Training(TrainingControls):
         per_step = sum(r.images for r in recent) / len(recent) if recent else None
         left = (total - done) * per_step / rate if rate and per_step and total else None
         last = self.evaluations[-1] if self.evaluations else None
+        named = self.settings.to_dict()
+        objects = {name: self._objects.get(name) for name in ("data", "model", "optimizer")}
+        given = {name: type(value).__name__ for name, value in objects.items() if value is not None}
+        choices: dict[str, Sequence[str]] = {name: [entry.name for entry in found] for name, found in CHOICES.items()}
+        choices |= {name: (text,) for name, text in given.items()}  # what was given as an object has no other choice
         return TrainerStatus(
             state=self.state,
-            settings={name: value for name, value in self.settings.to_dict().items() if name in PANEL_FIELDS},
-            choices={name: [choice.name for choice in entries] for name, entries in CHOICES.items()},
+            settings={name: named[name] for name in PANEL_FIELDS} | given,
+            choices=choices,
             step=done,
             total_steps=total,
             epoch=0 if trainer is None else min(trainer.epoch + 1, self.settings.epochs),
@@ -134,7 +139,14 @@ class Training(TrainingControls):
             broke_at=self.broke_at,
             at_layer=self.at_layer,
             at_direction=self.at_direction,
+            test_epoch=last.epoch + 1 if last else None,
+            recall=last.recall if last else (),
+            classes=(trainer.classes or ()) if trainer is not None else (),
         )
+
+    def samples(self) -> TrainerSamples | None:
+        """What the network says of a batch of test images; made by and by while somebody asks, None before that."""
+        return None if self._samples is None else self._samples.newest()
 
     def widget(self) -> View:
         """The interactive view with the trainer's panel."""

@@ -24,9 +24,12 @@ from graphscope.trainer.results import BatchResult, EvaluationResult
 from graphscope.trainer.settings import TrainerSettings
 from graphscope.trainer_watch import log_result, watched
 from graphscope.training_layers import Arrival, Stop, checked_stop, in_words, told_by_layers
+from graphscope.training_samples import SampleMaker
 
 RECENT = 32
 """Batches over which accuracy and speed are averaged for showing."""
+PAUSED_SECONDS = 0.5
+"""How often a paused training looks whether somebody wants to see samples."""
 
 
 class TrainingThread:
@@ -61,6 +64,7 @@ class TrainingThread:
         self._held = False
         self._broken: tuple[str, str] | None = None
         self._changes: list[Callable[[Trainer], None]] = []
+        self._samples: SampleMaker | None = None
         self._progress: Progress | None = None
         self._thread: threading.Thread | None = None
         self._recent: deque[BatchResult] = deque(maxlen=RECENT)
@@ -78,6 +82,7 @@ class TrainingThread:
         self._held, self.broke_at, self._broken = False, "", None
         self._layer, self._inside, self.at_layer, self.at_direction = None, False, "", ""
         self._changes.clear()
+        self._samples = None
         self.trainer = None  # the session stays to be looked at until the next one begins
         self.evaluations = []
         self._recent.clear()
@@ -91,6 +96,7 @@ class TrainingThread:
     def _work(self, bars: bool = False) -> None:
         try:
             trainer = self._build()
+            self._samples = SampleMaker(trainer)
             if self._condition is not None:
                 check_condition(self._condition, trainer)
             self._progress = Progress(trainer) if bars else None
@@ -99,6 +105,7 @@ class TrainingThread:
                 self.session = session
                 for result in self._batches(trainer):
                     self._take(session, result)
+                self._samples.make(resting=True)
             self.state = "stopped" if self._stop else "finished"
             self.message = trainer.stopped or ""
         except KeyboardInterrupt as error:  # only in run()
@@ -150,7 +157,10 @@ class TrainingThread:
                 self.state = "paused"
                 if self._broken is not None:
                     (self.message, self.broke_at), self._broken = self._broken, None
-                self._changed.wait()
+                if self._samples is not None:
+                    self._samples.make(resting=True)
+                # A page that opens meanwhile wants to see what the network says.
+                self._changed.wait(PAUSED_SECONDS)
             if self._stop:
                 return False
             wanted = self._condition is not None and self._condition.needs_statistics
@@ -215,6 +225,8 @@ class TrainingThread:
             self._recent.append(result)
             if not self._inside:  # the wait at a layer is no time of the step's
                 self._recent_rates.append(result.images / result.seconds if result.seconds > 0 else 0.0)
+            if self._samples is not None:
+                self._samples.make()
             self._break_if_it_holds(session, result)
 
     def _break_if_it_holds(self, session: Session, result: BatchResult) -> None:

@@ -68,7 +68,8 @@ def ts_type(annotation: Any, names: bool = True) -> str:
     if origin is Literal:
         return " | ".join(json.dumps(member) for member in args)
     if origin is Sequence:
-        return f"{ts_type(args[0])}[]"
+        member = ts_type(args[0])
+        return f"({member})[]" if " | " in member else f"{member}[]"
     if origin is dict:
         return f"Record<string, {ts_type(args[1])}>"
     plain = {str: "string", int: "number", float: "number", bool: "boolean", Any: "unknown", type(None): "null"}

@@ -223,3 +223,26 @@ def test_in_the_foreground_it_draws_bars_and_returns_at_the_end(tmp_path, capsys
     assert "accuracy" in out and "epoch 1/1: 100%" in err
     with pytest.raises(TrainerError):
         graphscope.train(model=torch.nn.Linear(3, 3), background=False, run_dir=tmp_path / "other")
+
+
+def test_what_was_given_as_an_object_is_named_by_its_class(tmp_path):
+    class Mine(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = torch.nn.Linear(784, 10)
+
+        def forward(self, x):
+            return self.fc(x.flatten(1))
+
+    status = graphscope.train("digits", Mine(), start=False, run_dir=tmp_path / "run").status()
+    assert status.settings["model"] == "Mine" and list(status.choices["model"]) == ["Mine"]
+    assert status.settings["data"] == "digits" and "mnist" in status.choices["data"]
+
+
+def test_the_status_has_what_the_last_evaluation_saw_by_class(tmp_path):
+    training = graphscope.train("digits", **FAST, run_dir=tmp_path / "run").wait(60)
+    status = training.status()
+    assert status.test_epoch == 1 and list(status.classes) == [str(digit) for digit in range(10)]
+    seen = torch.bincount(training.trainer.data.images.test_labels, minlength=10)
+    right = sum(share * count for share, count in zip(status.recall, seen.tolist(), strict=True))
+    assert right / seen.sum().item() == pytest.approx(status.test_accuracy)

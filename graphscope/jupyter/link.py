@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from graphscope.errors import CommandRefused, GraphscopeError
 from graphscope.graph import Graph
 from graphscope.jupyter.commands import command_of
-from graphscope.jupyter.outbox import Item, Outbox
+from graphscope.jupyter.outbox import MESSAGE_BYTES, Item, Outbox
 from graphscope.jupyter.publisher import PUBLISHER, SEND_LOCK, Publisher
 from graphscope.jupyter.replies import framed, look_records, report_path, series_reply
 from graphscope.jupyter.snapshot import WHOLE, Extent, snapshot
@@ -36,6 +36,8 @@ from graphscope.messages import (
     TrainerLayer,
     TrainerMomentum,
     TrainerPause,
+    TrainerRestart,
+    TrainerSamples,
     TrainerSet,
     TrainerStart,
     TrainerStatus,
@@ -196,7 +198,8 @@ class Link:
             self._outbox.clear()
             self._missed = True
             return False
-        message = self._outbox.take() + self._statuses(now) + self._dropped()
+        news = self._statuses(now) + self._dropped()
+        message = self._outbox.take(MESSAGE_BYTES - len(news)) + news
         if not message:
             return False
         self._next_message = now + self._seconds
@@ -217,7 +220,10 @@ class Link:
             current.append(self._session.status())
         if self.training is not None:
             current.append(self.training.status())
-        changed = [status for status in current if self._sent_status.get(type(status)) != status]
+        changed: list[Reply] = [status for status in current if self._sent_status.get(type(status)) != status]
+        samples = self.training.samples() if self.training is not None and self._extent is WHOLE else None
+        if samples is not None and samples is not self._sent_status.get(TrainerSamples):
+            changed.append(samples)
         self._sent_status.update({type(status): status for status in changed})
         return b"".join(framed(status) for status in changed)
 
@@ -305,6 +311,11 @@ class Link:
     def _trainer_stop(self, command: TrainerStop) -> None:
         self._training_for(command).stop()
 
+    def _trainer_restart(self, _: TrainerRestart) -> None:
+        training = self._training_for(_)
+        # Its own thread: it waits for the batch under way, and the view asks other things meanwhile.
+        threading.Thread(target=training.restart, name="graphscope-restart", daemon=True).start()
+
     def _trainer_set(self, command: TrainerSet) -> None:
         self._training_for(command).set_lr(command.lr)
 
@@ -355,6 +366,7 @@ HANDLERS: dict[type, Callable[[Link, Any], None]] = {
     TrainerStep: Link._trainer_step,
     TrainerLayer: Link._trainer_layer,
     TrainerStop: Link._trainer_stop,
+    TrainerRestart: Link._trainer_restart,
     TrainerSet: Link._trainer_set,
     TrainerMomentum: Link._trainer_momentum,
     TrainerDropout: Link._trainer_dropout,

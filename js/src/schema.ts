@@ -478,6 +478,31 @@ export interface TrainerStatus {
   readonly at_layer: string;
   /** While it is paused inside a step: `forward` or `backward`; empty: between two batches. */
   readonly at_direction: string;
+  /** Epoch of the last evaluation, from 1. */
+  readonly test_epoch: number | null;
+  /** Per class the share of its test images that was classified as it, at the last evaluation. */
+  readonly recall: (number | null)[];
+  /** What class 0, 1, ... stands for; empty if unknown. */
+  readonly classes: string[];
+}
+
+/** What the network says now of a batch of test images that stays the same all along. */
+export interface TrainerSamples {
+  readonly kind: "trainer_samples";
+  /** Optimizer steps done when it was asked. */
+  readonly step: number;
+  /** Images, height, width, channels (1 or 3); no images: all 0. */
+  readonly size: number[];
+  /** [n * height * width * channels] bytes, row by row, stretched to 0 ... 255 per channel. */
+  readonly pixels: Uint8Array;
+  /** [n] class each image is of. */
+  readonly label: Int32Array;
+  /** [n] class with the highest score. */
+  readonly predicted: Int32Array;
+  /** [n] softmax of that score, 0 to 1; the score itself where the network's outputs are shares already. */
+  readonly confidence: Float64Array;
+  /** Why there is none, if there is none. */
+  readonly message: string;
 }
 
 /** Answer to Select: one address over all recorded steps, unthinned. */
@@ -582,6 +607,11 @@ export interface TrainerStop {
   readonly kind: "trainer_stop";
 }
 
+/** End the training under way and begin it anew from the first step, in a session of its own. */
+export interface TrainerRestart {
+  readonly kind: "trainer_restart";
+}
+
 /** Change the learning rate from the next batch on. */
 export interface TrainerSet {
   readonly kind: "trainer_set";
@@ -641,6 +671,7 @@ export type LayerStats =
 export type Reply =
   | SessionStatus
   | TrainerStatus
+  | TrainerSamples
   | SeriesReply
   | Pong
   | CommandError
@@ -659,6 +690,7 @@ export type Command =
   | TrainerStep
   | TrainerLayer
   | TrainerStop
+  | TrainerRestart
   | TrainerSet
   | TrainerMomentum
   | TrainerDropout
@@ -672,7 +704,7 @@ export const RECORD_KINDS = ["run_header", "graph", "addresses", "step_stats", "
 
 export const STORED_KINDS = ["packed_stats"] as const;
 
-export const REPLY_KINDS = ["session_status", "trainer_status", "series", "pong", "command_error", "kernel_list"] as const;
+export const REPLY_KINDS = ["session_status", "trainer_status", "trainer_samples", "series", "pong", "command_error", "kernel_list"] as const;
 
 /** Array fields by kind: how the tensor of that name is read. */
 export const FIELDS: { readonly [kind: string]: { readonly [field: string]: ArrayCode } } = {
@@ -764,6 +796,7 @@ export const FIELDS: { readonly [kind: string]: { readonly [field: string]: Arra
     over: "u16",
     cosine: "f32",
   },
+  trainer_samples: {"pixels": "u8", "label": "i32", "predicted": "i32", "confidence": "f64"},
   series: {"step": "i64", "mean": "f64", "std": "f64", "absmax": "f64", "l2": "f64", "zero_share": "f64"},
 };
 
@@ -914,7 +947,11 @@ export const JSON_FIELDS: { readonly [kind: string]: { readonly [field: string]:
     broke_at: "string",
     at_layer: "string",
     at_direction: "string",
+    test_epoch: "number | null",
+    recall: "(number | null)[]",
+    classes: "string[]",
   },
+  trainer_samples: {"step": "number", "size": "number[]", "message": "string"},
   series: {"request": "number", "address": "number", "role": "number"},
   pong: {"request": "number"},
   command_error: {"command": "string", "text": "string"},
@@ -965,7 +1002,11 @@ export const DEFAULTS: { readonly [kind: string]: { readonly [field: string]: un
     broke_at: "",
     at_layer: "",
     at_direction: "",
+    test_epoch: null,
+    recall: [],
+    classes: [],
   },
+  trainer_samples: {"message": ""},
 };
 
 /** What a field means, in words a tooltip can show. */

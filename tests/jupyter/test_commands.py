@@ -25,6 +25,7 @@ GOOD = [
     {"kind": "trainer_layer"},
     {"kind": "trainer_layer", "fqn": "conv1", "direction": "backward"},
     {"kind": "trainer_stop"},
+    {"kind": "trainer_restart"},
     {"kind": "trainer_momentum", "momentum": 0.5},
     {"kind": "trainer_dropout", "fqn": "drop1", "p": 0.25},
     {"kind": "trainer_break", "condition": "nan()"},

@@ -15,8 +15,8 @@ from graphscope.errors import SessionClosed
 from graphscope.graph import Graph
 from graphscope.jupyter.link import HANDLERS, Link
 from graphscope.jupyter.publisher import Publisher
-from graphscope.jupyter.snapshot import Extent
-from graphscope.messages import COMMANDS, ListKernel, Open, TrainerStatus
+from graphscope.jupyter.snapshot import GLANCE, Extent
+from graphscope.messages import COMMANDS, ListKernel, Open, TrainerSamples, TrainerStatus
 from graphscope.schema import Finding
 from tests.jupyter.fakes import FakeSession, Hand, Page, step_batch
 
@@ -44,10 +44,17 @@ class FakeTraining:
         self.session = session
         self.told: list[tuple[Any, ...]] = []
         self._status = trainer_status()
+        self._samples: TrainerSamples | None = None
         session.trainer = self
 
     def status(self) -> TrainerStatus:
         return self._status
+
+    def samples(self) -> TrainerSamples | None:
+        return self._samples
+
+    def restart(self) -> None:
+        self.told.append(("restart",))
 
     def start(self, settings: dict[str, Any] | None = None) -> None:
         self.told.append(("start", settings))
@@ -144,7 +151,7 @@ def test_long_runs_are_thinned_and_captured_steps_kept(session: FakeSession, pag
 
 
 def test_messages_stay_below_a_megabyte(session: FakeSession, page: Page, hand: Hand) -> None:
-    for step in range(1200):
+    for step in range(3000):
         session.feed(step_batch(step))
     greeted(session, page, hand)
     assert len(page.sizes) > 1
@@ -257,6 +264,49 @@ def test_trainer_commands_reach_the_training(session: FakeSession, page: Page, h
     assert training.told == [
         ("start", {"lr": 0.5}), ("start", {}), ("pause",), ("step",), ("set_lr", 0.25), ("stop",),
     ]  # fmt: skip
+
+
+def test_a_restart_does_not_keep_the_page_waiting(session: FakeSession, page: Page, hand: Hand) -> None:
+    training = FakeTraining(session)
+    link = greeted(session, page, hand)
+    go_on = threading.Event()
+    told = threading.Event()
+
+    def slow() -> None:
+        assert go_on.wait(5)
+        told.set()
+
+    training.restart = slow  # type: ignore[method-assign]
+    link.handle({"kind": "trainer_restart"})
+    assert not told.is_set(), "answered while the batch under way is not done"
+    go_on.set()
+    assert told.wait(5)
+
+
+def test_samples_are_sent_once_each_and_not_for_a_glance(
+    session: FakeSession, page: Page, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "STATUS_SECONDS", 0.0)
+    training = FakeTraining(session)
+    greeted(session, page, hand)
+    assert page.of("trainer_samples") == []
+
+    def samples(step: int) -> TrainerSamples:
+        return TrainerSamples(
+            step=step, size=(1, 1, 2, 1), pixels=np.array([0, 255], np.uint8), label=np.array([3], np.int32),
+            predicted=np.array([5], np.int32), confidence=np.array([0.75]),
+        )  # fmt: skip
+
+    glance = Page()
+    Link(session, glance.send, publisher=hand, extent=GLANCE).handle({"kind": "hello"})
+    for step in (4, 5):
+        training._samples = samples(step)
+        hand.turn()
+        hand.turn()
+    assert [(found.step, found.pixels.tolist(), found.label[0]) for found in page.of("trainer_samples")] == [
+        (4, [0, 255], 3), (5, [0, 255], 3),
+    ]  # fmt: skip
+    assert glance.of("trainer_samples") == [] and glance.of("trainer_status")
 
 
 @pytest.mark.parametrize("shown", ["training", "session"])

@@ -106,8 +106,9 @@ function revived(value: unknown, depth: number): unknown {
   return out;
 }
 
-/** Whether a JSON value is of a type as `schema.ts` writes it: `string`, `number[][]`, `Record<string, number>`, unions. */
+/** Whether a JSON value is of a type as `schema.ts` writes it: `string`, `number[][]`, `(number | null)[]`, `Record<string, number>`, unions. */
 function fits(value: unknown, type: string): boolean {
+  if (type.startsWith("(") && type.endsWith(")[]")) return Array.isArray(value) && value.every((item) => fits(item, type.slice(1, -3)));
   if (type.includes(" | ")) return type.split(" | ").some((option) => fits(value, option));
   if (type.endsWith("[]")) return Array.isArray(value) && value.every((item) => fits(item, type.slice(0, -2)));
   if (type.startsWith("Record<string, ")) {

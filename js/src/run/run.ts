@@ -6,7 +6,7 @@
 import {
   type CommandError, type Finding, type LayerStats, type Note, type PassRecord, type Reply, type Role, type RunEnd,
   type RunHeader, type RunRecord, SCHEMA_MAJOR, type ScalarRecord, type SessionStatus, type StatName, type StepRecord,
-  type TrainerStatus,
+  type TrainerSamples, type TrainerStatus,
 } from "../schema";
 import { type Graph, graphOf } from "./graph";
 import { StatsTable, type TensorSummary } from "./statistics";
@@ -50,6 +50,7 @@ export class Run {
   notes: Note[] = [];
   status: SessionStatus | null = null;
   trainer: TrainerStatus | null = null;
+  samples: TrainerSamples | null = null;
   lastError: CommandError | null = null;
   graphs = new Map<string, Graph>();
   steps: StepRecord[] = [];
@@ -105,6 +106,7 @@ export class Run {
       case "run_end": this.end = record; return;
       case "session_status": this.status = record; return;
       case "trainer_status": this.trainer = record; return;
+      case "trainer_samples": this.samples = record; return;
       case "series": return this.tensors.addReply(record);
       case "command_error": this.lastError = record; return;
       case "pong":
@@ -268,13 +270,16 @@ export class Run {
   evaluations(): readonly Evaluation[] {
     if (this.evaluationCache) return this.evaluationCache;
     const counts = new Map<string, number>();
-    for (const { scalars } of this.steps) for (const name of Object.keys(scalars)) counts.set(name, (counts.get(name) ?? 0) + 1);
-    const rare = new Set([...counts].filter(([name, n]) => n < this.steps.length / 2 && !CORE.has(name)).map(([name]) => name));
-    const found: Evaluation[] = this.late.map(({ step, epoch, scalars }) => ({ step, epoch, scalars }));
-    for (const { step, epoch, scalars } of rare.size ? this.steps : []) {
-      const picked = Object.entries(scalars).filter(([name]) => rare.has(name));
+    for (const { scalars } of [...this.steps, ...this.late]) for (const name of Object.keys(scalars)) counts.set(name, (counts.get(name) ?? 0) + 1);
+    const rare = (name: string) => counts.get(name)! < this.steps.length / 2 && !CORE.has(name);
+    const found: Evaluation[] = [];
+    const pick = ({ step, epoch, scalars }: StepRecord | ScalarRecord, wanted: (name: string) => boolean) => {
+      const picked = Object.entries(scalars).filter(([name]) => wanted(name));
       if (picked.length) found.push({ step, epoch, scalars: Object.fromEntries(picked) });
-    }
+    };
+    // Logged for a step already done: an evaluation, unless it is there for most steps (the accuracy of each batch).
+    for (const record of this.late) pick(record, (name) => rare(name) || counts.get(name) === 1);
+    for (const record of this.steps) pick(record, rare);
     return (this.evaluationCache = found.sort((a, b) => a.step - b.step));
   }
 

@@ -134,7 +134,7 @@ function LeftPane() {
   const store = useStore();
   void store.version.value;
   switch (shownTab(store)) {
-    case "trainer": return <div class="gs-panel" style={{ overflow: "auto" }}><TrainerPanel status={store.run.trainer!} send={store.source.send && ((command) => ask(store, command))} /></div>;
+    case "trainer": return <div class="gs-panel" style={{ overflow: "auto" }}><TrainerPanel status={store.run.trainer!} error={store.run.lastError} send={store.source.send && ((command) => ask(store, command))} /></div>;
     case "findings": return <div class="gs-panel"><FindingsPane /></div>;
     case "modules":
     case "graph": return <ModulesPane />;

@@ -22,7 +22,7 @@ export function Details() {
   const chosen = selected.value;
   return (
     <aside class="gs-details" aria-label="Details" ref={host} data-graphscope="details">
-      {chosen.kind === "run" && <Overview />}
+      {chosen.kind === "run" && <Overview width={inner} />}
       {chosen.kind === "module" && graph.value && <ModuleDetails graph={graph.value} module={chosen.module} call={chosen.call} width={inner} />}
       {chosen.kind === "op" && graph.value && <OpDetails graph={graph.value} op={chosen.op} />}
       {chosen.kind === "unknown" && <div class="gs-state"><p>Nothing in the graph of this step is called <bdi class="gs-mono">{chosen.id}</bdi>.</p></div>}

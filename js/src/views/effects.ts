@@ -3,7 +3,7 @@
 import { batch, effect } from "@preact/signals";
 import { openItems } from "../layout/expansion";
 import { SCALES, type ColorBy } from "../run/queries";
-import { ROLES } from "../schema";
+import { type Command, ROLES } from "../schema";
 import type { Batch } from "../sources/source";
 import { type Store, ask, goTo, neighbour, select } from "../store/state";
 
@@ -23,6 +23,8 @@ export interface TraitStore {
   onChange(callback: (name: keyof Traits) => void): () => void;
 }
 
+const BESIDE_FIELDS: ReadonlySet<string> = new Set<Command["kind"]>(["trainer_set", "trainer_momentum", "trainer_dropout", "trainer_break"]);
+
 type Dispose = () => void;
 const REST = 150; // ms the playhead or the selection rests before the kernel is asked
 const TELL_STEP = 1000; // ms between two tellings of a step that moves by itself
@@ -40,19 +42,26 @@ function receive(store: Store): Dispose {
   const { run, source } = store;
   const unsubscribe = source.subscribe((incoming: Batch) => {
     const hadTrainer = run.trainer !== null;
+    const brokeAt = run.trainer?.broke_at ?? "";
     const notes = run.notes.length;
     for (const record of incoming.records) run.add(record);
     run.damaged += incoming.damaged;
     run.unknown += incoming.unknown;
     batch(() => {
       const refused = incoming.records.findLast((record) => record.kind === "command_error");
-      if (refused) store.answer.value = { text: refused.text, failed: true };
+      // What the trainer's own fields asked for is answered beside them.
+      if (refused && !BESIDE_FIELDS.has(refused.command)) store.answer.value = { text: refused.text, failed: true };
       else if (asked.has(store) && run.notes.length > notes) {
         store.answer.value = { text: run.notes.at(-1)!.text, failed: false };
         asked.delete(store);
       }
       if (!hadTrainer && run.trainer) store.tab.value = "trainer";
       store.version.value = run.version + run.damaged + run.unknown;
+      const now = run.trainer?.broke_at ?? "";
+      if (now !== "" && now !== brokeAt) {
+        store.follow.value = true;
+        select(store, now);
+      }
     });
   });
   const unwatch = source.onKernel?.((state) => {

@@ -5,8 +5,9 @@ import { Shape } from "../base/icons";
 import { findingKey } from "./findings";
 import { useStore } from "../store/state";
 import { overheadOf } from "./timebar";
+import { TrainerResults } from "./trainer-results";
 
-export function Overview() {
+export function Overview({ width }: { width: number }) {
   const store = useStore();
   const { run, version, graph, tab, openFinding } = store;
   void version.value;
@@ -25,6 +26,7 @@ export function Overview() {
         {header?.created && <div class="gs-2">{date(header.created) && `recorded ${date(header.created)}`}</div>}
       </div>
       {(run.damaged > 0 || run.unknown > 0) && <Damaged />}
+      {run.trainer && <TrainerResults status={run.trainer} width={width} />}
       {graph.value?.partial && (
         <div class="gs-strip gs-error"><Shape kind="error" size={14} named /><span class="gs-break">The pass ended early: <bdi>{graph.value.partial}</bdi></span></div>
       )}

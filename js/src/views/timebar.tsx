@@ -124,7 +124,9 @@ function Live() {
   const status = run.status!;
   const speed = status.steps_per_second;
   const quiet = useQuiet(status.step);
-  switch (status.state) {
+  // The trainer's own word may be half a second newer than its session's.
+  const held = status.state === "live" && run.trainer?.state === "paused";
+  switch (held ? "paused" : status.state) {
     case "live":
       return (
         <>

@@ -1,45 +1,25 @@
 /**
- * TrainerStatus -> the controls of the built-in trainer: what to train, how, and how far it is.
+ * TrainerStatus -> the controls of the built-in trainer: what to train, how, how far it is, and where it is to pause.
  *
- * A change waits here until Start sends it; only the learning rate goes to a training under way. What cannot be changed
- * now is disabled and says why. Before a status came there is nothing to draw.
+ * A change waits here until Start sends it; learning rate, momentum and dropout go to a training under way as well. What
+ * cannot be changed now is disabled and says why. Before a status came there is nothing to draw.
  */
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useId, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { count, duration, percent, setting } from "../base/format";
 import { Icon, Shape } from "../base/icons";
-import type { Command, TrainerState, TrainerStatus } from "../schema";
+import type { CommandError, TrainerState, TrainerStatus } from "../schema";
+import { BreakWhen } from "./trainer-break";
+import { BATCH, DECAY, EPOCHS, type Give, LR, LiveNumber, MOMENTUM, Menu, NUMBERS, type NumberField, NumberInput, P_DROP, SEED, numberIn } from "./trainer-fields";
 
-type Send = ((command: Command) => void) | null;
+type Send = Give | null;
 type Draft = Record<string, string>;
-
-interface NumberField {
-  name: string;
-  label: string;
-  whole: boolean;
-  accepts: (x: number) => boolean;
-  wanted: string;
-}
-
-const LR: NumberField = { name: "lr", label: "Learning rate", whole: false, accepts: (x) => x >= 0, wanted: "a number, 0 or more" };
-const MOMENTUM: NumberField = { name: "momentum", label: "Momentum", whole: false, accepts: (x) => x >= 0 && x < 1, wanted: "0 to below 1" };
-const DECAY: NumberField = { name: "weight_decay", label: "Weight decay", whole: false, accepts: (x) => x >= 0, wanted: "a number, 0 or more" };
-const BATCH: NumberField = { name: "batch_size", label: "Batch size", whole: true, accepts: (x) => x >= 1, wanted: "1 or more images" };
-const EPOCHS: NumberField = { name: "epochs", label: "Epochs", whole: true, accepts: (x) => x >= 1, wanted: "1 or more" };
-const SEED: NumberField = { name: "seed", label: "Seed", whole: true, accepts: (x) => x >= 0, wanted: "a whole number, 0 or more" };
-const NUMBERS: readonly NumberField[] = [LR, MOMENTUM, DECAY, BATCH, EPOCHS, SEED];
 
 const WORDS: { [K in TrainerState]: string } = {
   idle: "Ready", loading: "Loading", training: "Training", paused: "Paused", finished: "Finished", stopped: "Stopped", failed: "Failed",
 };
 const UNDER_WAY: readonly TrainerState[] = ["loading", "training", "paused"];
-
-/** A text -> the number it is, if the field takes it. */
-export function numberIn(field: NumberField, text: string): number | null {
-  const x = text.trim() === "" ? Number.NaN : Number(text.trim().replace("−", "-"));
-  return Number.isFinite(x) && field.accepts(x) && (!field.whole || Number.isInteger(x)) ? x : null;
-}
 
 /** Settings to be sent with Start: what the person changed; null where a number is wrong. */
 export function changed(draft: Draft, status: TrainerStatus): Record<string, unknown> | null {
@@ -58,7 +38,7 @@ export function changed(draft: Draft, status: TrainerStatus): Record<string, unk
 const isAuto = (status: TrainerStatus, name: string) => status.settings[name] === null || status.settings[name] === undefined;
 
 /** Left column of the trainer. `send` is null where no kernel stands behind the page. */
-export function TrainerPanel({ status, send }: { status: TrainerStatus; send: Send }) {
+export function TrainerPanel({ status, send, error = null }: { status: TrainerStatus; send: Send; error?: CommandError | null }) {
   const [draft, setDraft] = useState<Draft>({});
   const running = UNDER_WAY.includes(status.state);
   const locked = running ? "Fixed while a training is under way. Stop it to change this." : send ? "" : "No kernel stands behind this page.";
@@ -77,6 +57,10 @@ export function TrainerPanel({ status, send }: { status: TrainerStatus; send: Se
       setDraft({});
     }
   };
+  const live = (field: NumberField) => (
+    <LiveNumber key={field.name} field={field} current={numberOf(status, field.name)} step={status.step} send={send!} error={error}
+      command={(x) => (field === LR ? { kind: "trainer_set", lr: x } : { kind: "trainer_momentum", momentum: x })} />
+  );
   return (
     <section class="gs-trainer" aria-label="Trainer" data-graphscope="trainer" data-state={status.state}>
       <header class="gs-trainer-head"><h2>Trainer</h2><StateChip state={status.state} /></header>
@@ -90,10 +74,11 @@ export function TrainerPanel({ status, send }: { status: TrainerStatus; send: Se
       </div>
       <div class="gs-trainer-part">
         {menu("optimizer", "Optimizer")}
-        {running && send ? <LiveRate status={status} send={send} /> : number(LR)}
-        {number(MOMENTUM)}
+        {running && send ? live(LR) : number(LR)}
+        {running && send ? live(MOMENTUM) : number(MOMENTUM)}
         {number(DECAY)}
         {menu("schedule", "Schedule")}
+        {running && send && <Dropouts status={status} send={send} error={error} />}
         <div class="gs-field-row">
           <span class="gs-field-label" aria-hidden="true">Batch, epochs</span>
           <span class="gs-field-pair">{number(BATCH, true)}{number(EPOCHS, true)}</span>
@@ -104,7 +89,30 @@ export function TrainerPanel({ status, send }: { status: TrainerStatus; send: Se
         <Buttons status={status} send={send} settings={changed(draft, status)} start={start} />
         <Progress status={status} />
       </div>
+      <BreakWhen status={status} send={send} error={error} />
     </section>
+  );
+}
+
+const numberOf = (status: TrainerStatus, name: string) => (typeof status.settings[name] === "number" ? status.settings[name] : null);
+
+const MAX_DROPOUTS = 12;
+
+/** One field per Dropout layer, two in a row. */
+function Dropouts({ status, send, error }: { status: TrainerStatus; send: Give; error: CommandError | null }) {
+  const layers = Object.entries(status.dropout);
+  if (!layers.length) return null;
+  return (
+    <div class="gs-field-row" role="group" aria-label="Dropout p">
+      <span class="gs-field-label" aria-hidden="true">Dropout p</span>
+      <span class="gs-field-pair">
+        {layers.slice(0, MAX_DROPOUTS).map(([fqn, p]) => (
+          <LiveNumber key={fqn} field={P_DROP} name={`Dropout p of ${fqn}`} suffix={fqn.slice(fqn.lastIndexOf(".") + 1)} current={p} step={status.step} send={send}
+            error={error} command={(x) => ({ kind: "trainer_dropout", fqn, p: x })} />
+        ))}
+        {layers.length > MAX_DROPOUTS && <span class="gs-field-note">and {count(layers.length - MAX_DROPOUTS)} more, by training.set_dropout</span>}
+      </span>
+    </div>
   );
 }
 
@@ -123,83 +131,6 @@ function mark(state: TrainerState): ComponentChildren {
     case "idle":
     case "loading": return null;
   }
-}
-
-function Menu(props: { label: string; value: string; choices: readonly string[]; locked: string; onChange: (text: string) => void }) {
-  const id = useId();
-  // The current one is listed even if the kernel did not: a network given as code has no entry.
-  const choices = props.choices.includes(props.value) ? props.choices : [props.value, ...props.choices];
-  return (
-    <div class="gs-field-row">
-      <label class="gs-field-label" for={id}>{props.label}</label>
-      <span class="gs-select" title={props.locked}>
-        <select id={id} disabled={props.locked !== ""} value={props.value} onChange={(event) => props.onChange(event.currentTarget.value)}>
-          {choices.map((choice) => <option key={choice} value={choice}>{choice}</option>)}
-        </select>
-        <Icon name="down" size={10} />
-      </span>
-    </div>
-  );
-}
-
-function NumberInput(props: { field: NumberField; text: string; auto: boolean; locked: string; onInput: (text: string) => void; hideLabel: boolean }) {
-  const id = useId();
-  const left = props.auto && props.text.trim() === "";
-  const wrong = props.locked === "" && !left && numberIn(props.field, props.text) === null;
-  const input = (
-    <input id={id} type="text" inputMode={props.field.whole ? "numeric" : "decimal"} value={props.text} placeholder={props.auto ? "auto" : ""} disabled={props.locked !== ""}
-      title={props.locked || (props.hideLabel ? props.field.label : "")} aria-invalid={wrong} aria-describedby={wrong ? `${id}-wrong` : undefined}
-      aria-label={props.hideLabel ? props.field.label : undefined} onInput={(event) => props.onInput(event.currentTarget.value)} />
-  );
-  const problem = wrong && <span class="gs-field-wrong" id={`${id}-wrong`}>{`${props.field.label}: ${props.field.wanted}`}</span>;
-  if (props.hideLabel) return <span class="gs-field-cell">{input}{problem}</span>;
-  return (
-    <div class="gs-field-row">
-      <label class="gs-field-label" for={id}>{props.field.label}</label>
-      <span class="gs-field-cell">{input}{problem}</span>
-    </div>
-  );
-}
-
-/** The one number that a training under way takes: at its next batch, after Enter or when the field is left. */
-function LiveRate({ status, send }: { status: TrainerStatus; send: NonNullable<Send> }) {
-  const id = useId();
-  const current = typeof status.settings["lr"] === "number" ? status.settings["lr"] : null;
-  const [text, setText] = useState<string | null>(null);
-  const [asked, setAsked] = useState<number | null>(null);
-  const [before, setBefore] = useState<number | null>(null);
-  useEffect(() => {
-    if (asked !== null && asked === current) setAsked(null); // taken
-  }, [asked, current]);
-  const value = text === null ? null : numberIn(LR, text);
-  const wrong = text !== null && value === null;
-  const give = (): void => {
-    if (value !== null && value !== (asked ?? current)) {
-      send({ kind: "trainer_set", lr: value });
-      setBefore(current);
-      setAsked(value);
-    }
-    if (!wrong) setText(null);
-  };
-  return (
-    <div class="gs-field-row">
-      <label class="gs-field-label" for={id}>{LR.label}</label>
-      <span class="gs-field-cell">
-        <span class="gs-field-suffixed">
-          <input id={id} type="text" inputMode="decimal" value={text ?? setting(asked ?? current)} aria-invalid={wrong}
-            aria-describedby={`${id}-note`} onInput={(event) => setText(event.currentTarget.value)} onBlur={give}
-            onKeyDown={(event) => {
-              if (event.key === "Enter") give();
-              if (event.key === "Escape") setText(null);
-            }} />
-          {before !== null && before !== (asked ?? current) && <span class="gs-field-suffix">was {setting(before)}</span>}
-        </span>
-        <span id={`${id}-note`} class={wrong ? "gs-field-wrong" : "gs-field-note"} role="status">
-          {wrong ? `${LR.label}: ${LR.wanted}` : text !== null ? "Press Enter" : asked !== null ? "Taken at the next batch" : ""}
-        </span>
-      </span>
-    </div>
-  );
 }
 
 /** `settings`: what Start would send; null while a field is wrong. */
@@ -230,7 +161,12 @@ function Buttons({ status, send, settings, start }: { status: TrainerStatus; sen
         onClick={() => send({ kind: "trainer_step" })}>
         <Icon name="step" />Batch
       </button>
-      <button type="button" class="gs-button gs-push" disabled={!running} title={running ? "End this training; what was recorded stays" : "Nothing is being trained."}
+      <span class="gs-trainer-turn" />
+      <button type="button" class="gs-button" disabled={!running} title={running ? "End this training and begin it anew from its first step" : "Nothing is being trained."}
+        onClick={() => send({ kind: "trainer_restart" })}>
+        <Icon name="first" />Restart
+      </button>
+      <button type="button" class="gs-button" disabled={!running} title={running ? "End this training; what was recorded stays" : "Nothing is being trained."}
         onClick={() => send({ kind: "trainer_stop" })}>
         <Icon name="stop" />Stop
       </button>
@@ -256,6 +192,7 @@ function Progress({ status }: { status: TrainerStatus }) {
       <p>
         {status.images_per_second !== null && <span>{count(status.images_per_second)} images/s</span>}
         {status.loss !== null && <span>loss {setting(status.loss)}</span>}
+        {status.accuracy !== null && <span>train {percent(status.accuracy)}</span>}
         {status.test_accuracy !== null && <span>test {percent(status.test_accuracy, 2)}</span>}
       </p>
     </div>

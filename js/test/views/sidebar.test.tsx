@@ -12,7 +12,7 @@ import { smallRun } from "../small-run";
 function status(part: Partial<SessionStatus> = {}): SessionStatus {
   return {
     kind: "session_status", session: "s1", name: "SmallCnn-1", model: "SmallCnn", state: "live", step: 2480, captured_steps: 40,
-    steps_per_second: 24.13, overhead: 0.006, loss: 0.634, epoch: 7, errors: 0, warnings: 2, infos: 1, run_dir: "runs/x", message: "", ...part,
+    steps_per_second: 24.13, overhead: 0.006, steady_overhead: null, loss: 0.634, epoch: 7, errors: 0, warnings: 2, infos: 1, run_dir: "runs/x", message: "", ...part,
   };
 }
 

@@ -2,7 +2,7 @@
 import { render } from "preact";
 import { act } from "preact/test-utils";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Command, TrainerStatus } from "../../src/schema";
+import type { Command, CommandError, TrainerStatus } from "../../src/schema";
 import { TrainerPanel, changed } from "../../src/views/trainer-panel";
 
 function status(part: Partial<TrainerStatus> = {}): TrainerStatus {
@@ -11,14 +11,16 @@ function status(part: Partial<TrainerStatus> = {}): TrainerStatus {
     settings: { data: "digits", model: "cnn-bn", optimizer: "momentum", lr: 0.05, momentum: 0.9, weight_decay: 0, schedule: "constant", batch_size: 64, epochs: 3, seed: 0 },
     choices: { data: ["digits", "shapes"], model: ["cnn-bn", "mlp"], optimizer: ["sgd", "momentum", "adam"], schedule: ["constant", "cosine"] },
     step: 0, total_steps: 69, epoch: 0, epochs: 3, loss: null, accuracy: null, test_accuracy: null, images_per_second: null, seconds_left: null,
-    data_text: "1,437 training images", model_text: "1,199,978 parameters", message: "", dropout: {}, break_when: "", broke_at: "", ...part,
+    data_text: "1,437 training images", model_text: "1,199,978 parameters", message: "", dropout: {}, break_when: "", broke_at: "", at_layer: "", at_direction: "", test_epoch: null, recall: [], classes: [], ...part,
   };
 }
 
 let root: HTMLElement;
 let sent: Command[];
-const draw = (part: Partial<TrainerStatus> = {}, send: ((command: Command) => void) | null = (command) => void sent.push(command)) =>
-  act(() => render(<TrainerPanel status={status(part)} send={send} />, root));
+const draw = (part: Partial<TrainerStatus> = {}, send: ((command: Command) => void) | null = (command) => void sent.push(command), error: CommandError | null = null) =>
+  act(() => render(<TrainerPanel status={status(part)} send={send} error={error} />, root));
+const refusal = (command: string, text: string): CommandError => ({ kind: "command_error", command, text });
+const settings = (part: Record<string, unknown>) => ({ ...status().settings, ...part });
 const button = (text: string) => [...root.querySelectorAll("button")].find((each) => each.textContent === text);
 function control<T extends HTMLElement = HTMLInputElement>(label: string): T {
   const found = [...root.querySelectorAll("label")].find((each) => each.textContent === label);
@@ -44,10 +46,10 @@ afterEach(() => {
 describe("the trainer panel", () => {
   it("has a label for each control", () => {
     draw();
-    for (const label of ["Data", "Network", "Optimizer", "Learning rate", "Momentum", "Weight decay", "Schedule", "Batch size", "Epochs", "Seed"]) {
+    for (const label of ["Data", "Network", "Optimizer", "Learning rate", "Momentum", "Weight decay", "Schedule", "Batch size", "Epochs", "Seed", "Break when"]) {
       expect(control(label), label).not.toBeNull();
     }
-    expect(root.querySelectorAll("input, select").length).toBe(10);
+    expect(root.querySelectorAll("input, select").length).toBe(11);
   });
 
   it("starts with what was changed and nothing else", () => {
@@ -87,7 +89,7 @@ describe("the trainer panel", () => {
 
   it("locks what a training under way cannot take, and says why", () => {
     draw({ state: "training", step: 12, epoch: 1 });
-    for (const label of ["Data", "Network", "Optimizer", "Momentum", "Weight decay", "Schedule", "Batch size", "Epochs", "Seed"]) {
+    for (const label of ["Data", "Network", "Optimizer", "Weight decay", "Schedule", "Batch size", "Epochs", "Seed"]) {
       expect(control(label).disabled, label).toBe(true);
     }
     expect(control("Seed").title).toBe("Fixed while a training is under way. Stop it to change this.");
@@ -102,9 +104,79 @@ describe("the trainer panel", () => {
     expect(sent).toEqual([{ kind: "trainer_set", lr: 0.02 }]);
     expect(root.textContent).toContain("Taken at the next batch");
     expect(root.textContent).toContain("was 0.05");
-    draw({ state: "training", settings: { ...status().settings, lr: 0.02 } });
+    draw({ state: "training", settings: settings({ lr: 0.02 }) });
+    expect(root.textContent, "no batch was done since").toContain("Taken at the next batch");
+    draw({ state: "training", step: 1, settings: settings({ lr: 0.02 }) });
     expect(root.textContent).not.toContain("Taken at the next batch");
     expect(control("Learning rate").value).toBe("0.02");
+  });
+
+  it("waits no longer for a rate that two later statuses do not have", () => {
+    draw({ state: "training" });
+    type("Learning rate", "0.02");
+    press("Learning rate", "Enter");
+    draw({ state: "training", step: 1 }); // was on its way
+    expect(control("Learning rate").value).toBe("0.02");
+    draw({ state: "training", step: 2 });
+    expect(control("Learning rate").value).toBe("0.05");
+    expect(root.textContent).not.toContain("Taken at the next batch");
+  });
+
+  it("changes momentum and the dropout of a layer while it runs", () => {
+    const dropout = { drop1: 0.25, "head.drop": 0.5 };
+    draw({ state: "training", dropout });
+    type("Momentum", "0.5");
+    press("Momentum", "Enter");
+    type("Dropout p of head.drop", "0.1");
+    press("Dropout p of head.drop", "Enter");
+    expect(sent).toEqual([{ kind: "trainer_momentum", momentum: 0.5 }, { kind: "trainer_dropout", fqn: "head.drop", p: 0.1 }]);
+    type("Dropout p of drop1", "1.5");
+    press("Dropout p of drop1", "Enter");
+    expect(sent.length).toBe(2);
+    expect(root.textContent).toContain("Dropout p: 0 to 1");
+  });
+
+  it("says beside the field why the kernel refused", () => {
+    draw({ state: "training" });
+    type("Momentum", "0.5");
+    press("Momentum", "Enter");
+    draw({ state: "training" }, undefined, refusal("trainer_momentum", "set_momentum(0.5): SGD as used here has none."));
+    expect(root.textContent).toContain("SGD as used here has none");
+    expect(root.textContent).not.toContain("Taken at the next batch");
+    expect(control("Momentum").value).toBe("0.9");
+  });
+
+  it("sets a condition to break at, says when it is met, and takes it away", () => {
+    draw({ state: "training" });
+    type("Break when", "grad_norm('conv1') > 10 ");
+    expect(root.textContent).toContain("Press Enter");
+    press("Break when", "Enter");
+    expect(sent).toEqual([{ kind: "trainer_break", condition: "grad_norm('conv1') > 10" }]);
+    draw({ state: "training", break_when: "grad_norm('conv1') > 10" });
+    expect(root.textContent).toContain("Pauses behind the batch where this begins to hold");
+    draw({ state: "paused", break_when: "grad_norm('conv1') > 10", broke_at: "conv1", message: "Paused at step 3: grad_norm('conv1') = 12.5 > 10" });
+    expect(root.textContent).toContain("Met: the training is paused");
+    expect(root.textContent).toContain("Paused at step 3");
+    act(() => root.querySelector<HTMLButtonElement>("[aria-label='No condition']")!.click());
+    expect(sent.at(-1)).toEqual({ kind: "trainer_break", condition: "" });
+  });
+
+  it("keeps a condition that was refused for mending, with the kernel's words", () => {
+    const old = refusal("trainer_break", "an old one");
+    draw({ state: "training" }, undefined, old);
+    expect(root.textContent).not.toContain("an old one");
+    type("Break when", "nan('fc3')");
+    press("Break when", "Enter");
+    draw({ state: "training" }, undefined, refusal("trainer_break", "No module fc3. There are fc1, fc2."));
+    expect(root.textContent).toContain("No module fc3");
+    expect(control("Break when").value).toBe("nan('fc3')");
+    expect(control("Break when").getAttribute("aria-invalid")).toBe("true");
+  });
+
+  it("does not offer another network for one that was given as an object", () => {
+    draw({ settings: settings({ model: "Mine" }), choices: { ...status().choices, model: ["Mine"] } });
+    expect(control<HTMLSelectElement>("Network").value).toBe("Mine");
+    expect(control<HTMLSelectElement>("Network").disabled).toBe(true);
   });
 
   it("sends a rate once, not at Enter and again when the field is left", () => {
@@ -119,10 +191,11 @@ describe("the trainer panel", () => {
     draw({ state: "training" });
     act(() => button("Pause")!.click());
     act(() => button("Batch")!.click());
+    act(() => button("Restart")!.click());
     act(() => button("Stop")!.click());
     draw({ state: "paused" });
     act(() => button("Resume")!.click());
-    expect(sent).toEqual([{ kind: "trainer_pause" }, { kind: "trainer_step" }, { kind: "trainer_stop" }, { kind: "trainer_start", settings: {} }]);
+    expect(sent).toEqual([{ kind: "trainer_pause" }, { kind: "trainer_step" }, { kind: "trainer_restart" }, { kind: "trainer_stop" }, { kind: "trainer_start", settings: {} }]);
   });
 
   it("begins with one batch where nothing was changed, and says why it does not elsewhere", () => {
