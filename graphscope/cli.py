@@ -10,6 +10,7 @@ from pathlib import Path
 
 import graphscope
 from graphscope.errors import GraphscopeError
+from graphscope.shell_words import in_shell_words
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parsed = _parser().parse_args(arguments)
         return int(parsed.command(parsed))
     except GraphscopeError as error:
-        print(f"graphscope: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"graphscope: {in_shell_words(' '.join(str(error).split()))}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
         return INTERRUPTED

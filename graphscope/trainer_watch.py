@@ -16,16 +16,14 @@ from graphscope.trainer.results import BatchResult, EvaluationResult
 def watched(trainer: Trainer, run_dir: str | Path | None = None, **watching: Any) -> Session:
     """A session of the trainer's model that goes on where the trainer is; ``watching`` as in ``graphscope.watch``.
 
-    Where no run directory was named and the usual place cannot be written, it is a temporary one: that is no reason
-    not to train. Raises RunDirectoryError for one that was named and cannot be written.
+    Where the run directory cannot be written, named or not, the run goes to a temporary one, with a warning that says
+    where: that is no reason not to train.
     """
     try:
         session = watch(trainer.model, trainer.optimizer, run_dir=run_dir, **watching)
     except RunDirectoryError as error:
-        if run_dir is not None:
-            raise
         place = tempfile.mkdtemp(prefix="graphscope-run-")
-        warnings.warn(f"{error} Until then the run is recorded in {place}.", RuntimeWarning, stacklevel=2)
+        warnings.warn(f"{error} The run is recorded in {place} instead.", RuntimeWarning, stacklevel=2)
         session = watch(trainer.model, trainer.optimizer, run_dir=place, **watching)
     session.step = trainer.step
     session.log(epoch=trainer.epoch + 1)  # people count epochs from 1

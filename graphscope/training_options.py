@@ -130,7 +130,7 @@ def parser() -> argparse.ArgumentParser:
         "--every", type=_every, metavar="N", help="capture every N-th step; default auto: as the budget allows"
     )
     watching.add_argument(
-        "--budget", type=float, metavar="X", help="share of step time that watching may take; default 0.01"
+        "--budget", type=_share, metavar="X", help="share of step time that watching may take; default 0.01"
     )
     watching.add_argument("--no-watch", action="store_true", help="train without recording anything")
     kept = made.add_argument_group("what is kept")
@@ -165,3 +165,13 @@ def _every(text: str) -> str | int:
     if not (text.isdecimal() and int(text) > 0):
         raise argparse.ArgumentTypeError(f'wanted "auto" or a number of steps from 1 up, found {text!r}')
     return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"wanted a share of step time above 0 and up to 1, found {text!r}")
+    return share

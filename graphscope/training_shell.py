@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -16,8 +17,10 @@ from typing import Any
 
 from graphscope.errors import GraphscopeError, TrainerError
 from graphscope.reports import report
+from graphscope.reports.html import check_report
 from graphscope.run import Run, load
 from graphscope.session import Session, default_run_dir
+from graphscope.shell_words import in_shell_words
 from graphscope.trainer.checkpoint import settings_of
 from graphscope.trainer.distributed import joined
 from graphscope.trainer.export import export
@@ -42,7 +45,9 @@ def main(argv: list[str]) -> int:
     """Arguments -> 0, 1 for a loss that is not finite, 130 after Ctrl-C. Raises GraphscopeError for unusable ones."""
     options = parsed(argv)
     settings = settings_for(options)
-    with joined(settings.device) as ranks:
+    if options.report:
+        check_report(options.report)  # not only after hours of training
+    with _warnings_in_one_line(), joined(settings.device) as ranks:
         trainer = Trainer(settings)
         if options.resume:
             trainer.load(options.resume)
@@ -65,6 +70,17 @@ def main(argv: list[str]) -> int:
     else:
         print(summary(run, evaluation))
     return _ended(trainer, session, run, options)
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Without the place in the code, which tells a person at a shell nothing."""
+    before = warnings.formatwarning
+    warnings.formatwarning = lambda message, *place, **more: f"warning: {in_shell_words(str(message))}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def settings_for(options: ShellOptions) -> TrainerSettings:

@@ -91,7 +91,7 @@ def test_python_m_graphscope_is_the_same_command() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["show", "/nowhere/run"], "graphscope.load('/nowhere/run'): there is no such file or directory."),
+        (["show", "/nowhere/run"], "graphscope: /nowhere/run: there is no such file or directory."),
         (["show", str(GOLDEN / "small_cnn.json")], "its name does not end in .gscope"),
         (["show", str(GOLDEN / "other_major.gscope")], "it was written by GraphScope 9.0.0"),
         (["show", str(GOLDEN.parent / "graph")], "this directory holds no .gscope file"),
@@ -147,7 +147,7 @@ def test_train_is_handed_on_and_its_errors_are_one_line_too(
     monkeypatch.setattr(graphscope, "training_shell", training, raising=False)
     assert main(["train", "--help", "-x"]) == 7 and seen == [["--help", "-x"]]
     assert main(["train", "--fail"]) == 2
-    assert capsys.readouterr().err == "graphscope: train(model='x'): no such network\n"
+    assert capsys.readouterr().err == "graphscope: --model x: no such network\n"
 
 
 def test_output_cut_off_by_head_is_no_error() -> None:

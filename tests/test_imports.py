@@ -42,13 +42,15 @@ PYTHON = {
     "training_controls": "errors trainer training_layers training_thread",
     "training": "errors messages trainer trainer_watch training_thread training_controls conditions",
     "training_options": "trainer",
-    "training_shell": "schema errors graph messages run session trainer trainer_watch training_options reports",
+    "shell_words": "trainer",
+    "training_shell": "schema errors graph messages run session trainer trainer_watch training_options shell_words"
+    " reports",
     "reports": "schema errors graph messages run numpy graphviz",
     "plot": "schema errors graph run numpy matplotlib",
     "jupyter": "schema errors graph messages run capture rules recorder checking session trainer training reports plot"
     " cli graphscope numpy torch IPython ipywidgets anywidget traitlets comm ipykernel",
     "cli": "schema errors graph messages run capture rules recorder checking session trainer training reports plot"
-    " trainer_watch training_options training_shell graphscope numpy torch tqdm",
+    " trainer_watch training_options training_shell shell_words graphscope numpy torch tqdm",
     "__init__": "schema errors graph messages run capture rules checking session trainer training reports plot jupyter",
     "__main__": "cli",
 }

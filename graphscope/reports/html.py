@@ -11,7 +11,8 @@ import gzip
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
@@ -142,22 +143,38 @@ def _page(title: str, picture: str, script: str, data: str) -> bytes:
     return page.encode("utf-8")
 
 
+def check_report(path: str | os.PathLike[str]) -> None:
+    """Raises GraphscopeError where ``write_report`` could not write there, or has no viewer: before a long training."""
+    asked = f"report(..., {os.fspath(path)!r})"
+    _viewer(asked)
+    with _beside(Path(path), asked):
+        pass
+
+
 def _write(target: Path, page: bytes, asked: str) -> None:
     """Writes beside the target and renames, so that a reader never sees half a file."""
+    with _beside(target, asked) as (handle, beside):
+        with os.fdopen(os.dup(handle), "wb") as file:
+            file.write(page)
+        os.replace(beside, target)
+
+
+@contextmanager
+def _beside(target: Path, asked: str) -> Iterator[tuple[int, Path]]:
+    """A new file in the target's directory, gone afterwards unless it was renamed; its trouble in words."""
     beside = target.with_name(f".{target.name[:80]}.{secrets.token_hex(6)}")
     try:
         if target.is_dir():
-            raise IsADirectoryError(f"{str(target)!r} is a directory; name a file in it")
+            raise IsADirectoryError(0, "it is a directory; name a file in it")
         handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(page)
-            os.replace(beside, target)
-        except BaseException:
+            yield handle, beside
+        finally:
+            os.close(handle)
             beside.unlink(missing_ok=True)
-            raise
     except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error  # without the name of the file beside
         raise GraphscopeError(
-            f"{asked}: the report cannot be written: {error}. Wanted: a file name in a directory that exists "
-            "and can be written."
-        ) from None
+            f"{asked}: the report cannot be written ({reason}). Wanted: a file name in a directory that exists and can "
+            "be written."
+        ) from error

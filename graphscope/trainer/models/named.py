@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -98,7 +99,21 @@ def from_factory(path: str) -> nn.Module:
         ) from error
     if isinstance(target, nn.Module):
         return target
+    if callable(target):
+        _check_takes_nothing(path, target)
     built = target() if callable(target) else target
     if not isinstance(built, nn.Module):
         raise TrainerError(f"Trainer(model={path!r}): this gave a {type(built).__name__}; wanted an nn.Module.")
     return built
+
+
+def _check_takes_nothing(path: str, target: Callable[..., object]) -> None:
+    try:
+        inspect.signature(target).bind()
+    except TypeError as error:
+        raise TrainerError(
+            f"Trainer(model={path!r}): it is called without arguments, but {error}. Wanted a function that returns an "
+            "nn.Module."
+        ) from error
+    except ValueError:
+        pass  # a callable that does not tell its arguments

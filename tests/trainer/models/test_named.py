@@ -104,3 +104,8 @@ def test_a_users_factory_is_imported():
         from_factory("torch.nn:NoSuchNet")
     with pytest.raises(TrainerError, match=r"wanted an nn\.Module"):
         from_factory("collections:OrderedDict")
+
+
+def test_a_factory_that_wants_arguments_is_not_called(tmp_path, monkeypatch):
+    with pytest.raises(TrainerError, match=r"os:system.*called without arguments, but missing .*'command'"):
+        from_factory("os:system")
