@@ -103,7 +103,8 @@ def samples(dense: Sequence[Tensor], runs: int) -> list[Tensor]:
     assert library is not None
     _arrays, described = _described(dense)
     taken = [torch.empty(min(x.numel(), runs * SAMPLE_RUN), dtype=x.dtype) for x in dense]
-    library.graphscope_samples(len(dense), *described, runs, _pointers(taken).ctypes.data)
+    out = _pointers(taken)  # named: the kernel reads this array, and a number of its address keeps nothing alive
+    library.graphscope_samples(len(dense), *described, runs, out.ctypes.data)
     return taken
 
 

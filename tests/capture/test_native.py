@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -266,3 +267,30 @@ def test_channels_have_the_moments_of_numpy(make):
     with np.errstate(invalid="ignore"):
         np.testing.assert_allclose(mean, channels.mean(axis=1), rtol=1e-6, atol=1e-7)
         np.testing.assert_allclose(variance, channels.var(axis=1), rtol=1e-6)
+
+
+def test_pointers_live_for_as_long_as_the_kernel_reads_them(monkeypatch):
+    made, plain = [], native._pointers
+
+    def pointers(tensors):
+        array = plain(tensors)
+        made.append(weakref.ref(array))
+        return array
+
+    class Kernel:
+        def __getattr__(self, name):
+            return lambda *arguments: seen.append((name, [ref() is not None for ref in made]))
+
+    seen = []
+    monkeypatch.setattr(native, "_pointers", pointers)
+    monkeypatch.setattr(native, "library", Kernel())
+    x = torch.randn(100)
+    for call in (
+        lambda: native.samples([x, x], 4),
+        lambda: native.changes([x], [x], 4),
+        lambda: native.cosines([x], [x], 4),
+        lambda: native.statistics_of_many([x], False),
+    ):
+        made.clear()
+        call()
+    assert len(seen) == 4 and all(all(alive) for _, alive in seen), seen
