@@ -129,8 +129,9 @@ class Recorder:
 
     def _take(self, batch: list[Any]) -> None:
         frames = self._writer.append(batch)
-        for record in batch:
-            self.run.add(record)
+        places = self._writer.places
+        for i, record in enumerate(batch):
+            self.run.add(record, places[i] if places else None)
         findings = evaluate(self.run)
         if findings:
             frames += self._writer.append(findings)

@@ -54,7 +54,7 @@ def snapshot(run: Run, extent: Extent = WHOLE) -> Iterator[tuple[RunRecord, int 
     yield from ((record, None) for record in evenly(list(run.passes), extent.steps))
     steps = chosen_steps(run, extent)
     yield from ((record, None) for record in chosen_records(run, extent, set(steps)))
-    yield from ((record, None) for record in run.records() if isinstance(record, ScalarRecord))
+    yield from ((record, None) for record in run.records(()) if isinstance(record, ScalarRecord))
     yield from ((finding, None) for finding in run.findings)
     for step in steps:
         yield from ((record, step) for record in run.records_at(step))

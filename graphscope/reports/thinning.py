@@ -82,7 +82,7 @@ def thinned(run: Run, limits: Limits, records: Iterable[RunRecord] | None = None
     latest = {id(finding) for finding in findings}
 
     kept: list[RunRecord] = []
-    for record in run.records() if records is None else records:
+    for record in run.records(with_stats) if records is None else records:
         match record:
             case StepRecord() if kept_steps is not None and record.step not in kept_steps:
                 continue

@@ -91,6 +91,9 @@ class FileNumbers:
         self._numbers: dict[int, int] = {}
         self._same = True
 
+    def __len__(self) -> int:
+        return len(self._numbers)
+
     def add(self, table: AddressTable) -> None:
         """Takes a file's AddressTable in."""
         calls, outputs = np.asarray(table.call).tolist(), np.asarray(table.output).tolist()

@@ -9,9 +9,9 @@ of them, and what does not fit is a RunFileError, never another value.
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -164,8 +164,14 @@ def _converted(record: Any) -> Any:
     return replace(record, **changed) if changed else record
 
 
-def _parse(blob: bytes) -> tuple[str, dict[str, Any], dict[str, tuple[str, np.ndarray[Any, Any]]]]:
-    """Blob -> (kind, JSON fields, name -> (dtype name, array))."""
+Head = tuple[str, dict[str, Any], list[tuple[str, str, list[int], int]], int]
+
+
+def head_of(blob: bytes) -> Head:
+    """Blob -> (kind, JSON fields, [(name, dtype name, shape, start)] in the order of the data, where the data begin).
+
+    Raises RunFileError where sizes, depth, offsets or shapes do not fit.
+    """
     if not 8 <= len(blob) <= MAX_RECORD:
         raise RunFileError(f"a record of {len(blob):,} bytes; wanted 8 to {MAX_RECORD:,}")
     (length,) = _LENGTH.unpack_from(blob)
@@ -176,43 +182,48 @@ def _parse(blob: bytes) -> tuple[str, dict[str, Any], dict[str, tuple[str, np.nd
     if not isinstance(metadata, dict) or not all(isinstance(metadata.get(key), str) for key in ("kind", "json")):
         raise RunFileError("a safetensors blob without kind and json: no GraphScope record")
     scalars = _loads(metadata["json"].encode("utf-8", "surrogatepass"), revive=True)
-    data = memoryview(blob)[8 + length :]
-    tensors = {}
-    for at, name, entry in sorted(_offset(name, entry) for name, entry in header.items()):
-        tensors[name] = _tensor(name, entry, at, data)
-    ends = sorted(tuple(entry["data_offsets"]) for entry in header.values())
+    tensors = []
     expected = 0
-    for start, end in ends:
+    for start, end, name, code, shape in sorted(_offsets(name, entry) for name, entry in header.items()):
         if start != expected:
             raise RunFileError("a record whose tensors leave gaps or overlap")
+        dtype = _DTYPES.get(code)
+        if dtype is not None and end - start != math.prod(shape) * dtype.itemsize:
+            raise RunFileError(
+                f"tensor {name[:80]!r} of shape {shape} and dtype {code} does not fill its {end - start} bytes"
+            )
+        tensors.append((name, code, shape, start))
         expected = end
-    if expected != len(data):
-        raise RunFileError(f"a record with {len(data) - expected:,} bytes that belong to no tensor")
-    return metadata["kind"], scalars, tensors
+    if expected != len(blob) - 8 - length:
+        raise RunFileError(f"a record with {len(blob) - 8 - length - expected:,} bytes that belong to no tensor")
+    return metadata["kind"], scalars, tensors, 8 + length
 
 
-def _offset(name: str, entry: Any) -> tuple[int, str, Mapping[str, Any]]:
-    match entry:
-        case {"dtype": str(), "shape": list(shape), "data_offsets": [int(start), int(end)]} if (
-            0 <= start <= end and len(shape) <= 8 and all(type(n) is int and 0 <= n <= MAX_RECORD for n in shape)
-        ):
-            return start, name, entry
+def _parse(blob: bytes) -> tuple[str, dict[str, Any], dict[str, tuple[str, np.ndarray[Any, Any]]]]:
+    """Blob -> (kind, JSON fields, name -> (dtype name, array))."""
+    kind, scalars, tensors, data = head_of(blob)
+    arrays = {}
+    ends = [*(start for _, _, _, start in tensors), len(blob) - data][1:]
+    for (name, code, shape, start), end in zip(tensors, ends, strict=True):
+        dtype = _DTYPES.get(code)
+        if dtype is None:  # of a field that a later version added: kept apart as bytes, never looked into
+            arrays[name] = code, np.frombuffer(blob, np.uint8, end - start, data + start)
+        else:
+            arrays[name] = code, np.frombuffer(blob, dtype, math.prod(shape), data + start).reshape(shape)
+    return kind, scalars, arrays
+
+
+def _offsets(name: str, entry: Any) -> tuple[int, int, str, str, list[int]]:
+    """An entry of the header -> (start, end, name, dtype name, shape)."""
+    if isinstance(entry, dict):
+        code, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
+        if isinstance(code, str) and isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2:
+            numbers = [*offsets, *shape]
+            if len(shape) <= 8 and all(type(n) is int and 0 <= n <= MAX_RECORD for n in numbers):
+                start, end = offsets
+                if start <= end:
+                    return start, end, name, code, shape
     raise RunFileError(f"tensor {name[:80]!r} has no valid dtype, shape and offsets")
-
-
-def _tensor(name: str, entry: Mapping[str, Any], start: int, data: memoryview) -> tuple[str, np.ndarray[Any, Any]]:
-    code, shape, end = entry["dtype"], entry["shape"], entry["data_offsets"][1]
-    dtype = _DTYPES.get(code)
-    if dtype is None:  # of a field that a later version added: kept apart as bytes, never looked into
-        return code, np.frombuffer(data[start:end], np.uint8)
-    count = 1
-    for size in shape:
-        count *= size
-    if end > len(data) or end - start != count * dtype.itemsize:
-        raise RunFileError(
-            f"tensor {name[:80]!r} of shape {shape} and dtype {code} does not fill its {end - start} bytes"
-        )
-    return code, np.frombuffer(data[start:end], dtype).reshape(shape)
 
 
 _DTYPES = {field.code: field.dtype for fields in FIELDS.values() for field in fields.arrays.values()}
@@ -246,25 +257,48 @@ def _marked(value: Any) -> Any:
 def _loads(text: bytes, revive: bool = False) -> dict[str, Any]:
     """Strict JSON object -> dict. Raises RunFileError for everything json.loads would let pass beyond that."""
     _check_depth(text)
-
-    def pairs(items: list[tuple[str, Any]]) -> Any:
-        if revive and len(items) == 1 and items[0][0] == "$float" and isinstance(items[0][1], str):
-            return _FLOATS[items[0][1]]
-        made = dict(items)
-        if len(made) != len(items):
-            raise ValueError("a name occurs twice")
-        return made
-
-    def constant(name: str) -> Any:
-        raise ValueError(f"{name} is no JSON")
-
     try:
-        value = json.loads(text.decode("utf-8", "surrogatepass"), object_pairs_hook=pairs, parse_constant=constant)
+        words = text.decode("utf-8", "surrogatepass")
+        value = _PLAIN.decode(words)
+        # A name that occurs twice is lost in a dict: then there are more names in the text than in the value.
+        if words.count('":') != _names(value) or (revive and '"$float"' in words):
+            value = (_REVIVING if revive else _CAREFUL).decode(words)
     except (ValueError, KeyError, RecursionError) as error:
         raise RunFileError(f"a record whose JSON cannot be read: {error}") from None
     if not isinstance(value, dict):
         raise RunFileError(f"a record whose JSON is a {type(value).__name__}; wanted an object")
     return value
+
+
+def _names(value: Any) -> int:
+    """Names of all objects in a JSON value."""
+    if isinstance(value, dict):
+        return len(value) + sum(_names(item) for item in value.values() if type(item) in (dict, list))
+    if isinstance(value, list):
+        return sum(_names(item) for item in value if type(item) in (dict, list))
+    return 0
+
+
+def _once(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(items)
+    if len(made) != len(items):
+        raise ValueError("a name occurs twice")
+    return made
+
+
+def _revived(items: list[tuple[str, Any]]) -> Any:
+    if len(items) == 1 and items[0][0] == "$float" and isinstance(items[0][1], str):
+        return _FLOATS[items[0][1]]
+    return _once(items)
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+_PLAIN = json.JSONDecoder(parse_constant=_no_constant)
+_CAREFUL = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_once)
+_REVIVING = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_revived)
 
 
 def _check_depth(text: bytes) -> None:

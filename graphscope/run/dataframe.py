@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,7 @@ _MOMENTS = ("mean", "std", "min", "max", "absmax", "l2")
 _COUNTS = ("zeros", "nan", "pos_inf", "neg_inf")
 
 
-def dataframe_of(all_stats: Sequence[StepStats], addresses: Addresses) -> pandas.DataFrame:
+def dataframe_of(all_stats: Iterable[StepStats], addresses: Addresses) -> pandas.DataFrame:
     """One row a tensor and captured pass. What was not measured is missing (NaN), not zero.
 
     Raises UnknownName where pandas is not installed.

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from graphscope.errors import RunFileError
+from graphscope.run.frames import HEAD, TAIL
+from graphscope.run.places import Place, RunFile
 from graphscope.run.reader import NAME, RunReader
 from graphscope.run.run import Run
 from graphscope.run.words import listed
@@ -24,7 +26,12 @@ def load(path: str | os.PathLike[str]) -> Run:
     Damaged records are left out and counted in ``run.damaged``; a file that was never closed is ``not run.finished``.
     Raises RunFileError where the path is no run, or of another major version.
     """
-    asked = f"graphscope.load({os.fspath(path)!r})"
+    asked = f"graphscope.load({path!r:.200})"
+    if not isinstance(path, str | os.PathLike):
+        raise RunFileError(
+            f"{asked}: a {type(path).__name__} is no path. Wanted: a run directory or a .gscope file, such as "
+            "session.run_dir or 'runs/MyModel-1'."
+        )
     try:
         given = Path(path)
         if not os.path.lexists(given):
@@ -32,15 +39,17 @@ def load(path: str | os.PathLike[str]) -> Run:
         files = _files_in(given, asked) if given.is_dir() else [given]
     except (OSError, ValueError) as error:
         raise RunFileError(f"{asked}: {error}. Wanted: a run directory or a .gscope file.") from None
-    run = Run(max_histogram_bytes=None)
+    run = Run()
     words: list[str] = []
     room = MAX_RUN_BYTES
     for file in _of_newest_run(files, words):
         with RunReader(file) as reader:
             room -= _add_all(run, reader, room, words)
-    if not any(True for _ in run.records()):
+    if not any(True for _ in run.records(())):
+        places = f"{run.damaged:,} damaged place{'s' if run.damaged != 1 else ''}"
+        why = f"; there are {places}" if run.damaged > 1 else f"; there is {places}" if run.damaged else ""
         raise RunFileError(
-            f"{asked}: no GraphScope record can be read there ({run.damaged} damaged places). "
+            f"{asked}: no GraphScope record can be read there{why if room < MAX_RUN_BYTES else ': it is empty'}. "
             "Wanted: a run directory or a .gscope file that GraphScope wrote."
         )
     for text in (*words, *_losses(run)):
@@ -95,9 +104,14 @@ def _of_newest_run(files: Sequence[Path], words: list[str]) -> list[Path]:
 def _add_all(run: Run, reader: RunReader, room: int, words: list[str]) -> int:
     """Reads a whole file into the run -> the bytes read."""
     run.begin_file()
-    for record in reader.records(final=True):
+    file = RunFile(reader.path)
+    for payload, at in reader.payloads(final=True):
+        place = Place(file, at, HEAD + len(payload) + TAIL)
+        record = reader.skim(payload) or reader.decoded(payload, at)
+        if record is None:
+            continue
         try:
-            run.add(record)
+            run.add(record, place)
         except RunFileError:
             reader.damaged += 1
         if reader.position > room:
@@ -109,7 +123,7 @@ def _add_all(run: Run, reader: RunReader, room: int, words: list[str]) -> int:
         run.unfinished_bytes += reader.tail
     if reader.given_up:
         words.append(f"{reader.path.name} was given up at byte {reader.position:,}: nothing readable for too long.")
-    return reader.position
+    return reader.position + reader.tail
 
 
 def _losses(run: Run) -> Iterator[str]:

@@ -7,6 +7,7 @@ plain StepStats instead. A packed table comes out of a hostile file: every lengt
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,10 @@ _ROWS = (*_CODES, *_NONFINITE, *_EXACT, "count", "zeros", "min", "max", "absmax"
 _SAME = tuple(
     field.name for field in dataclasses.fields(PackedStats) if field.name in StepStats.__slots__ and
     field.name not in _PACKED
+)  # fmt: skip
+_COLUMNS = (
+    "address", "codes", "whole", "nonfinite", "exact", "ends", "wide_ends", "absmax", "cosine", "histogram_row", "used",
+    "bins", "over_at", "over",
 )  # fmt: skip
 _COMPLETE = _PACKED | set(_SAME) >= set(StepStats.__slots__)
 """False if StepStats has a field that a PackedStats would lose."""
@@ -77,8 +82,11 @@ def pack(stats: StepStats) -> PackedStats | None:
 
 def unpack(packed: PackedStats) -> StepStats:
     """The packed form -> the StepStats. Raises RunFileError where its columns do not fit together."""
+    columns = {name: getattr(packed, name) for name in _COLUMNS}
+    check_lengths({name: column.shape for name, column in columns.items() if column is not None})
+    if len(packed.over_at) and int(packed.over_at.max()) >= len(packed.bins):
+        raise _misfit("over_at", f"place {int(packed.over_at.max())} of {len(packed.bins)}")
     rows, m = len(packed.address), len(packed.histogram_row)
-    _check(packed, rows, m)
     whole = packed.whole.astype(np.int64)
     ends = np.asarray(packed.wide_ends if packed.ends is None else packed.ends, np.float64)
     codes = packed.codes.reshape(4, rows)
@@ -119,25 +127,33 @@ def _histograms(packed: PackedStats, m: int) -> npt.NDArray[np.uint32]:
     return histogram.reshape(m, HISTOGRAM_BINS)
 
 
-def _check(packed: PackedStats, rows: int, m: int) -> None:
-    """Everything but the sums over ``ndim``, which are checked of the StepStats."""
+def check_lengths(shapes: Mapping[str, Sequence[int]]) -> int:
+    """Shapes of the columns that are there -> the number of rows.
+
+    Raises RunFileError where they do not fit. The sum over ``ndim`` and the number of bins are not seen here.
+    """
+    (rows,), (m,) = (_flat(shapes, name) for name in ("address", "histogram_row"))
     if rows > MOST_ROWS or m > rows:
         raise _misfit("histogram_row", f"{m:,} histograms of {rows:,} rows")
-    if (packed.ends is None) == (packed.wide_ends is None):
+    if ("ends" in shapes) == ("wide_ends" in shapes):
         raise _misfit("ends", "wanted either these or wide_ends")
+    (j,) = _flat(shapes, "over")
     lengths = {
-        "address": rows, "codes": 4 * rows, "nonfinite": 3 * rows, "exact": 3 * rows, "ends": 2 * rows,
-        "wide_ends": 2 * rows, "absmax": rows, "histogram_row": m, "used": m * _BYTES,
-        "cosine": rows, "bins": len(packed.bins), "over_at": len(packed.over), "over": len(packed.over),
+        "codes": 4 * rows, "nonfinite": 3 * rows, "exact": 3 * rows, "ends": 2 * rows, "wide_ends": 2 * rows,
+        "absmax": rows, "cosine": rows, "used": m * _BYTES, "over_at": j,
     }  # fmt: skip
     for name, length in lengths.items():
-        column = getattr(packed, name)
-        if column is not None and column.shape != (length,):
-            raise _misfit(name, f"shape {column.shape}; wanted ({length},)")
-    if packed.whole.ndim != 1 or len(packed.whole) < 2 * rows:
-        raise _misfit("whole", f"shape {packed.whole.shape} for {rows} rows")
-    if len(packed.over_at) and int(packed.over_at.max()) >= len(packed.bins):
-        raise _misfit("over_at", f"place {int(packed.over_at.max())} of {len(packed.bins)}")
+        if name in shapes and list(shapes[name]) != [length]:
+            raise _misfit(name, f"shape {tuple(shapes[name])}; wanted ({length},)")
+    if _flat(shapes, "whole")[0] < 2 * rows or len(shapes["bins"]) != 1:
+        raise _misfit("whole", f"shape {tuple(shapes['whole'])} for {rows} rows")
+    return rows
+
+
+def _flat(shapes: Mapping[str, Sequence[int]], name: str) -> Sequence[int]:
+    if len(shapes[name]) != 1:
+        raise _misfit(name, f"shape {tuple(shapes[name])}; wanted one dimension")
+    return shapes[name]
 
 
 def _misfit(name: str, text: str) -> RunFileError:

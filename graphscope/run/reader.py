@@ -18,6 +18,7 @@ from typing import cast
 from graphscope.errors import RunFileError
 from graphscope.run.codec import OtherVersion, UnknownRecord, decode
 from graphscope.run.frames import HEAD, MAX_PAYLOAD, TAIL, split
+from graphscope.run.glance import Glance, glance
 from graphscope.schema import RECORDS, RunEnd, RunHeader, RunRecord
 
 NAME = re.compile(r"[A-Za-z0-9_][\w.+-]{0,240}\.gscope")
@@ -71,6 +72,13 @@ class RunReader:
 
     def records(self, *, final: bool = False) -> Iterator[RunRecord]:
         """As :meth:`poll`, one by one, so that a large file is never held twice."""
+        for payload, at in self.payloads(final=final):
+            record = self.decoded(payload, at)
+            if record is not None:
+                yield record
+
+    def payloads(self, *, final: bool = False) -> Iterator[tuple[bytes, int]]:
+        """(payload, offset of its frame) of all frames that are whole; each goes to :meth:`decoded` or ``skim``."""
         want = CHUNK
         while not self.given_up:
             try:
@@ -84,7 +92,7 @@ class RunReader:
             begin, self.position = self.position, self.position + found.next
             self.tail = len(data) - found.next
             for at, payload in found.payloads:
-                yield from self._decoded(payload, begin + at)
+                yield payload, begin + at
             if at_end:
                 break
             want = max(CHUNK, min(found.needed, HEAD + MAX_PAYLOAD + TAIL))
@@ -115,23 +123,33 @@ class RunReader:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _decoded(self, payload: bytes, at: int) -> Iterator[RunRecord]:
+    def decoded(self, payload: bytes, at: int) -> RunRecord | None:
+        """The record of a payload; None for one that does not fit or is unknown, which is counted."""
         try:
             record = decode(payload, self.unknown)
         except OtherVersion as error:
             raise RunFileError(f"{self.path}: {error}") from None
         except RunFileError:
             self.damaged += 1
-            return
+            return None
         self.read += 1
         if isinstance(record, UnknownRecord) or not isinstance(record, RECORDS):  # a reply has no place in a file
             self.unknown[record.kind] += 1
-            return
+            return None
         if isinstance(record, RunEnd):
             self.end = record
             # A loss exactly between two records leaves no damage; only the count tells.
             self.damaged += self.damaged == 0 and record.records > self.read - 1
-        yield cast(RunRecord, record)
+        return cast(RunRecord, record)
+
+    def skim(self, payload: bytes) -> Glance | None:
+        """What a table of statistics is, its numbers unread; None for another record, which :meth:`decoded` takes."""
+        try:
+            seen = glance(payload)
+        except RunFileError:
+            return None  # decoded counts it
+        self.read += seen is not None
+        return seen
 
     def _follow(self, lost: bool, position: int, found_any: bool) -> None:
         """Gives up a file in which nothing was found for longer than a record can be."""

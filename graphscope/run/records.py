@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import replace
 from typing import Any
 
 from graphscope.run.addresses import Addresses, FileNumbers
 from graphscope.run.codec import encode, with_arrays
 from graphscope.run.frames import frame
+from graphscope.run.glance import Glance
+from graphscope.run.places import Place
 from graphscope.run.stats import Entry, StatsIndex
 from graphscope.run.steps import StepColumns
 from graphscope.schema import (
@@ -34,14 +36,15 @@ from graphscope.schema import (
     StepStats,
 )
 
-MAX_HISTOGRAM_BYTES = 256 << 20
-"""Histograms that a live run keeps in memory; beyond it every second step gives its own up (the file keeps them)."""
+MAX_BYTES = 128 << 20
+"""Statistics of tensors that a run keeps in memory; older ones are read from its file again when they are asked for. Of
+a run without a file, every second step gives its histograms up beyond that."""
 
 
 class RunRecords:
     """The records of one run, indexed as they come. One thread adds, any thread may read."""
 
-    def __init__(self, *, max_histogram_bytes: int | None = MAX_HISTOGRAM_BYTES) -> None:
+    def __init__(self, *, max_bytes: int = MAX_BYTES) -> None:
         self.headers: list[RunHeader] = []
         """One for each file: ranks and restarts."""
         self.ends: list[RunEnd] = []
@@ -58,7 +61,7 @@ class RunRecords:
         self._order = bytearray()
         self._others: list[Any] = []
         self._columns = StepColumns()
-        self._stats = StatsIndex(max_histogram_bytes)
+        self._stats = StatsIndex(max_bytes)
         self._layers: dict[tuple[str, int], dict[int, tuple[int, LayerStats]]] = {}
         self._findings: dict[tuple[str, str, int], Finding] = {}
         self._graph_records: dict[str, GraphRecord] = {}
@@ -70,21 +73,21 @@ class RunRecords:
         with self._lock:
             self._numbers = FileNumbers(self.address_table)
 
-    def add(self, record: RunRecord) -> None:
-        """Takes one record in, live or read.
+    def add(self, record: RunRecord | Glance, place: Place | None = None) -> None:
+        """Takes one record in, live or read, or the head of a table that was read; ``place``: where it lies in a file.
 
         Raises RunFileError where the columns of a record do not fit together.
         """
         if isinstance(record, StepStats | AddressTable | BatchNormStats):
             record = with_arrays(record)
         with self._lock:
-            kept = self._index(record)
+            kept = self._index(record, place)
             if kept is not None:
                 self._order.append(0 if isinstance(kept, StepColumns) else 1)
                 if not isinstance(kept, StepColumns):
                     self._others.append(kept)
 
-    def _index(self, record: RunRecord) -> Any:
+    def _index(self, record: RunRecord | Glance, place: Place | None) -> Any:
         """Indexes a record -> what ``records`` yields of it later; None for one that adds nothing."""
         match record:
             case RunHeader():
@@ -100,7 +103,10 @@ class RunRecords:
                 address = self._numbers.translate(record.address)
                 if address is not record.address:
                     record = replace(record, address=address)
-                return self._stats.add(record, self._rank)
+                return self._stats.add(record, self._rank, self._numbers, place)
+            case Glance():
+                assert place is not None
+                return self._stats.add_seen(record, self._rank, self._numbers, place)
             case BatchNormStats() | DropoutStats():
                 steps = self._layers.setdefault((record.fqn, record.call), {})
                 if record.step not in steps or self._rank <= steps[record.step][0]:
@@ -130,8 +136,11 @@ class RunRecords:
         take()
         return kept
 
-    def records(self) -> Iterator[RunRecord]:
-        """All records in order, with address numbers of the whole run."""
+    def records(self, tables_of: Container[int] | None = None) -> Iterator[RunRecord]:
+        """All records in order, with address numbers of the whole run.
+
+        ``tables_of``: of StepStats only those of these steps; the others are not even read.
+        """
         row = 0
         for i, code in enumerate(self._codes()):
             if code == 0:
@@ -139,7 +148,10 @@ class RunRecords:
                 row += 1
             else:
                 kept = self._others[i - row]
-                yield kept.stats if isinstance(kept, Entry) else kept
+                if not isinstance(kept, Entry):
+                    yield kept
+                elif tables_of is None or kept.step in tables_of:
+                    yield kept.stats
 
     def _codes(self) -> bytes:
         with self._lock:

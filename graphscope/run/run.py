@@ -12,7 +12,7 @@ from graphscope.errors import NoSuchStep, RunFileError, UnknownAddress, UnknownN
 from graphscope.graph import Graph
 from graphscope.run.addresses import Address, AddressLike, address_of
 from graphscope.run.dataframe import dataframe_of
-from graphscope.run.records import MAX_HISTOGRAM_BYTES, RunRecords
+from graphscope.run.records import MAX_BYTES, RunRecords
 from graphscope.run.stats import key_of
 from graphscope.run.steps import StepRecords
 from graphscope.run.summary import TensorSummary, summary_of
@@ -42,8 +42,8 @@ Values = npt.NDArray[np.float64]
 class Run(RunRecords):
     """All records of one run and the questions one can ask them. Any thread may query while one thread adds."""
 
-    def __init__(self, *, max_histogram_bytes: int | None = MAX_HISTOGRAM_BYTES) -> None:
-        super().__init__(max_histogram_bytes=max_histogram_bytes)
+    def __init__(self, *, max_bytes: int = MAX_BYTES) -> None:
+        super().__init__(max_bytes=max_bytes)
         self._graphs: dict[str, Graph] = {}
 
     # What the run is
@@ -60,7 +60,7 @@ class Run(RunRecords):
 
     @property
     def thinned(self) -> int:
-        """Steps whose histograms were given up to bound memory; the run file keeps them."""
+        """Steps whose histograms were given up to bound the memory of a run that has no file."""
         return self._stats.thinned
 
     @property
@@ -198,10 +198,9 @@ class Run(RunRecords):
         asked = f"run.summary({shown(address)}, {role!r}, {step})"
         with self._lock:
             key = self._key(address, role, asked)
-            found = None
-            for candidate in (step,) if step is not None else reversed(self._stats.steps()):
-                if found := self._stats.find(key, candidate):
-                    break
+            candidates = (step,) if step is not None else reversed(self._stats.steps())
+            at = next((candidate for candidate in candidates if self._stats.has(key, candidate)), None)
+            found = None if at is None else self._stats.find(key, at)
             if found is None:
                 raise self._no_such_step(asked, step, key)
             return summary_of(*found, address_of(address))
@@ -273,7 +272,7 @@ class Run(RunRecords):
         """
         with self._lock:
             entries = list(self._stats.entries)
-        return dataframe_of([entry.stats for entry in entries], self.address_table)
+        return dataframe_of((entry.stats for entry in entries), self.address_table)
 
     # Names
 
@@ -301,7 +300,7 @@ class Run(RunRecords):
         )
 
     def _no_such_step(self, asked: str, step: int | None, key: int) -> NoSuchStep:
-        having = [s for s in self._stats.steps() if self._stats.find(key, s)]
+        having = [s for s in self._stats.steps() if self._stats.has(key, s)]
         where = f"it was measured at {listed(having)}"
         return NoSuchStep(f"{asked}: {where}{nearest(step, having) if step is not None else ''}.")
 

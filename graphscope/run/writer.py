@@ -23,6 +23,7 @@ from typing import Any
 from graphscope.errors import RunDirectoryError
 from graphscope.run.codec import RecordTooLarge, encode
 from graphscope.run.frames import frame
+from graphscope.run.places import Place, RunFile
 from graphscope.schema import AddressTable, GraphRecord, Note, RunEnd, RunHeader, RunRecord, StepRecord
 
 SYNC_SECONDS = 1.0
@@ -58,6 +59,9 @@ class RunWriter:
         """Records in the file."""
         self.steps = 0
         """Steps in the file."""
+        self.places: list[Place] | None = None
+        """Where the frames of the last ``append`` lie; None if they are not in the file."""
+        self._file = RunFile(self.path)
         self._pid = os.getpid()
         self._size = 0
         self._warned = False
@@ -101,7 +105,7 @@ class RunWriter:
         if not frames:
             return []
         owed = [*self._owed, *([_lost_note(self._lost, self.failed)] if self._lost else [])]
-        before = self._size
+        before, self.places = self._size, None
         try:
             if os.fstat(self._fd).st_nlink == 0:
                 raise OSError(errno.ENOENT, "the run file was deleted")
@@ -118,6 +122,10 @@ class RunWriter:
         self.records += len(owed) + len(frames)
         self.steps += sum(isinstance(record, StepRecord) for record in records)
         self._owed, self._lost, self.failed = [], 0, None
+        self.places, at = [], before + sum(map(len, owed))
+        for one in frames:
+            self.places.append(Place(self._file, at, len(one)))
+            at += len(one)
         return frames
 
     def close(self, reason: str = "closed", *, dropped: int = 0) -> list[RunRecord]:

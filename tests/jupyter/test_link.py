@@ -153,7 +153,7 @@ def test_long_runs_are_thinned_and_captured_steps_kept(session: FakeSession, pag
 def test_messages_stay_below_a_megabyte(session: FakeSession, page: Page, hand: Hand) -> None:
     for step in range(3000):
         session.feed(step_batch(step))
-    greeted(session, page, hand)
+    greeted(session, page, hand, extent=Extent(steps=5_000, captured=1_000, statistics_bytes=10**9))
     assert len(page.sizes) > 1
     assert max(page.sizes) <= 1_000_000
 

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import random
-import resource
-import struct
-import subprocess
-import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -26,10 +20,8 @@ from graphscope.errors import RunFileError
 from graphscope.messages import Pong
 from graphscope.run import RunReader, RunWriter, encode, frame, load
 from graphscope.run import reader as reader_module
-from graphscope.run.frames import masked_crc
-from graphscope.schema import Note, RunEnd, RunHeader, RunRecord, StepRecord, StepStats
-from tests.golden import make_golden, small_cnn
-from tests.run.random_records import same
+from graphscope.schema import RunEnd, RunHeader, RunRecord, StepRecord, StepStats
+from tests.golden import small_cnn
 
 HEADER = RunHeader(run_id="a" * 16, name="Test-1", model="Test", created="2026-01-01T00:00:00+00:00")
 FRAMES = [frame(encode(record)) for record in small_cnn.whole_run()]
@@ -47,6 +39,11 @@ def fingerprint(record: RunRecord) -> bytes:
 
 
 GOOD = {fingerprint(record) for record in small_cnn.whole_run()}
+
+
+@cache
+def mean_of(name: str, at: int) -> float:
+    return small_cnn.statistics(small_cnn.values("activation", name, at))["mean"]
 
 
 def read_all(path: Path) -> tuple[list[RunRecord], RunReader]:
@@ -70,7 +67,7 @@ def check_mutated(path: Path, content: bytes) -> list[RunRecord]:
         steps, values = run.series(address, "mean")
         name = address if isinstance(address, str) else address[0]
         for at, value in zip(steps.tolist(), values.tolist(), strict=True):
-            assert np.isnan(value) or value == small_cnn.statistics(small_cnn.values("activation", name, at))["mean"]
+            assert np.isnan(value) or value == mean_of(name, at)
     return records
 
 
@@ -249,222 +246,3 @@ def test_a_record_whose_columns_do_not_fit_is_counted(tmp_path: Path) -> None:
     path.write_bytes(FRAMES[0] + frame(encode(dataclasses.replace(stats, mean=stats.mean[:-1]))) + FRAMES[-1])  # type: ignore[index]
     run = load(path)
     assert run.damaged == 1 and run.captured_steps == []
-
-
-# Paths
-
-
-def test_only_regular_files_of_that_name_are_opened(tmp_path: Path) -> None:
-    real = tmp_path / "real.gscope"
-    real.write_bytes(WHOLE)
-    (tmp_path / "link.gscope").symlink_to(real)
-    (tmp_path / "dir.gscope").mkdir()
-    os.mkfifo(tmp_path / "pipe.gscope")
-    (tmp_path / "real.txt").write_bytes(WHOLE)
-    for name, says in (
-        ("link.gscope", "it is a symbolic link"),
-        ("pipe.gscope", "is no regular file"),
-        ("real.txt", "does not end in .gscope"),
-        ("missing.gscope", "No such file"),
-    ):
-        with pytest.raises(RunFileError, match=says):
-            RunReader(tmp_path / name)
-    with pytest.raises(RunFileError, match="is no regular file|holds no .gscope file"):
-        load(tmp_path / "dir.gscope")
-    assert load(tmp_path).finished, "in a directory everything but the real file is passed over"
-    assert len(load(tmp_path).headers) == 1
-
-
-def test_a_file_without_permission_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def denied(path: Any, flags: int) -> int:
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(os, "open", denied)
-    with pytest.raises(RunFileError, match="Permission denied"):
-        RunReader(tmp_path / "x.gscope")
-
-
-def test_an_error_of_the_disk_while_reading_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(fd: int, size: int, position: int) -> bytes:
-        raise OSError(5, "Input/output error")
-
-    path = tmp_path / "x.gscope"
-    path.write_bytes(WHOLE)
-    with RunReader(path) as reader:
-        monkeypatch.setattr(os, "pread", broken)
-        with pytest.raises(RunFileError, match="cannot be read at byte 0: .*Input/output error"):
-            reader.poll()
-
-
-# Hostile sizes
-
-
-def limited(code: str, *arguments: str) -> str:
-    """Runs code with 1.5 GiB of memory and 20 s -> what it printed."""
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (3 << 29, 3 << 29))
-
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60, preexec_fn=limit,
-        cwd=Path(__file__).parent.parent.parent, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-LOAD = """
-import sys, time
-from graphscope.run import load
-from graphscope.errors import RunFileError
-begun = time.monotonic()
-try:
-    run = load(sys.argv[1])
-    print(run.damaged, len(run.steps), [note.text for note in run.notes])
-except RunFileError as error:
-    print(error)
-assert time.monotonic() - begun < 20
-"""
-
-
-def test_a_sparse_terabyte_is_given_up(tmp_path: Path) -> None:
-    path = tmp_path / "x.gscope"
-    path.write_bytes(FRAMES[0])
-    try:
-        os.truncate(path, 1 << 40)
-    except OSError:
-        pytest.skip("this file system has no sparse terabyte")
-    out = limited(LOAD, str(path))
-    assert out.startswith("1 0") and "was given up at byte" in out
-
-
-def test_claimed_sizes_are_never_allocated(tmp_path: Path) -> None:
-    length = struct.pack("<Q", (64 << 20) - 16)
-    claim = length + struct.pack("<I", masked_crc(length))
-    blob_length = struct.pack("<Q", 2**62) + b"{}"
-    shape = {"__metadata__": {"kind": "addresses", "json": "{}"}}
-    shape |= {"call": {"dtype": "U32", "shape": [2**20] * 3, "data_offsets": [0, 8]}}  # type: ignore[dict-item]
-    text = json.dumps(shape).encode()
-    deep = b'{"__metadata__":' + b"[" * 5_000_000
-    for content in (
-        claim,
-        frame(blob_length),
-        frame(struct.pack("<Q", len(text)) + text + bytes(8)),
-        frame(struct.pack("<Q", len(deep)) + deep),
-        claim + FRAMES[-1],
-    ):
-        path = tmp_path / "x.gscope"
-        path.write_bytes(FRAMES[0] + content)
-        out = limited(LOAD, str(path))
-        assert out.startswith(("0 0", "1 0")), out
-
-
-def test_twenty_thousand_files_are_refused_quickly(tmp_path: Path) -> None:
-    for i in range(20_000):
-        (tmp_path / f"rank-{i}.gscope").touch()
-    begun = time.monotonic()
-    with pytest.raises(RunFileError, match="more than 4,096 run files"):
-        load(tmp_path)
-    assert time.monotonic() - begun < 10
-
-
-# Several files
-
-
-def write(directory: Path, header: RunHeader, records: list[RunRecord], end: bool = True) -> Path:
-    writer = RunWriter(directory, header)
-    writer.append(records)
-    if end:
-        writer.close()
-    return writer.path
-
-
-def test_two_ranks_become_one_run(tmp_path: Path) -> None:
-    zero_rank = [r for r in small_cnn.whole_run()[1:-1] if not (isinstance(r, StepStats) and r.step == 5)]
-    header = dataclasses.replace(small_cnn.HEADER, world_size=2)
-    # Rank 1 numbers its addresses the other way round and has one more.
-    names = [*reversed(small_cnn.ADDRESSES), "only.here"]
-    table = small_cnn.AddressTable(start=0, fqn=names, call=[0] * 12, output=[0] * 12)
-    one = []
-    for n in small_cnn.CAPTURED:
-        stats = small_cnn.step_stats(n)
-        address = [11 if n == 2 and i == 0 else 10 - a for i, a in enumerate(stats.address)]
-        one.append(dataclasses.replace(stats, address=address, mean=[m + 100.0 for m in stats.mean]))
-    rank_one = [table, *one, *(dataclasses.replace(small_cnn.step_record(n), scalars={"loss": -1.0}) for n in range(6))]
-    write(tmp_path, dataclasses.replace(header, rank=1), rank_one, end=False)
-    write(tmp_path, header, zero_rank)
-    run = load(tmp_path)
-    assert [h.rank for h in run.headers] == [0, 1] and not run.finished and run.damaged == 0
-    assert len(run.step_records) == 6 and run.scalars("loss")[1][0] == 2.25, "steps and scalars are those of rank 0"
-
-    def mean(n: int) -> float:
-        return small_cnn.statistics(small_cnn.values("activation", "conv1", n))["mean"]
-
-    steps, values = run.series("conv1", "mean")
-    assert steps.tolist() == list(small_cnn.CAPTURED)
-    assert values.tolist()[:4] == [mean(n) for n in small_cnn.CAPTURED[:4]], "rank 0 where it has the step"
-    assert values[4] == mean(5) + 100.0, "else the next rank"
-    assert run.summary("only.here", step=2).mean == run.summary("", step=2).mean + 100.0
-    # What comes out is one consistent run again.
-    again = tmp_path / "again.gscope"
-    again.write_bytes(b"".join(run.frames()))
-    read = load(again)
-    assert same(read.series("conv1", "mean"), run.series("conv1", "mean")) and read.addresses() == run.addresses()
-
-
-def test_a_directory_with_two_runs_gives_the_newest_and_says_so(tmp_path: Path) -> None:
-    old = write(tmp_path, HEADER, [step(0)])
-    write(tmp_path, dataclasses.replace(HEADER, run_id="b", name="Test-2", created="2026-01-02"), [step(0), step(1)])
-    (tmp_path / "notes.txt").write_text("nothing of ours")
-    run = load(tmp_path)
-    assert run.header and run.header.name == "Test-2" and run.steps == [0, 1]
-    assert "holds 2 runs" in run.notes[0].text and old.name in run.notes[0].text
-    assert load(old).steps == [0]
-
-
-def test_a_lost_address_table_leaves_gaps_and_no_wrong_names(tmp_path: Path) -> None:
-    records = small_cnn.whole_run()
-    tables = [i for i, record in enumerate(records) if record.kind == "addresses"]
-    path = tmp_path / "x.gscope"
-    path.write_bytes(b"".join(f for i, f in enumerate(FRAMES) if i != tables[0]))
-    run = load(path)
-    assert run.damaged == 1 and run.addresses("activation") == []
-    want = small_cnn.statistics(small_cnn.values("parameter", "fc.weight", 4))["l2"]
-    assert run.summary("fc.weight", "parameter", 4).l2 == want
-    assert sum(1 for _ in run.frames()) and run.to_dataframe()["fqn"].isin(small_cnn.ADDRESSES[7:]).all()
-
-
-def test_a_directory_of_runs_names_them(tmp_path: Path) -> None:
-    write(tmp_path / "first", HEADER, [])
-    with pytest.raises(RunFileError, match=r"holds no .gscope file. Runs inside it: first\."):
-        load(tmp_path)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(RunFileError, match="Wanted: the directory that a session wrote"):
-        load(tmp_path / "empty")
-    with pytest.raises(RunFileError, match="there is no such file or directory"):
-        load(tmp_path / "nothing")
-
-
-def test_a_file_without_its_header_is_still_read(tmp_path: Path) -> None:
-    path = tmp_path / "x.gscope"
-    path.write_bytes(bytes(50) + b"".join(FRAMES[1:]))
-    run = load(path)
-    assert run.header is None and run.damaged == 1 and run.steps == list(small_cnn.STEPS) and run.graph is not None
-    assert "header lost" in repr(run)
-
-
-def test_a_large_run_opens_quickly(tmp_path: Path) -> None:
-    writer = RunWriter(tmp_path, small_cnn.HEADER)
-    writer.append(small_cnn.whole_run()[1:4])
-    stats = small_cnn.step_stats(0)
-    for n in range(2000):
-        writer.append([dataclasses.replace(stats, step=n), step(n)])
-    writer.close()
-    begun = time.perf_counter()
-    run = load(tmp_path)
-    assert len(run.captured_steps) == 2000 and time.perf_counter() - begun < 10
-
-
-def test_what_is_a_note_of_loading_is_a_record_like_others() -> None:
-    run = load(Path(make_golden.__file__).parent / "damaged.gscope")
-    assert [r.text for r in run.records() if isinstance(r, Note)] == [note.text for note in run.notes]

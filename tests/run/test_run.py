@@ -195,7 +195,7 @@ def test_the_histogram_is_that_of_the_step_and_has_edges(run: Run) -> None:
 
 
 def test_live_memory_is_bounded_by_giving_up_histograms_of_every_second_step() -> None:
-    run = Run(max_histogram_bytes=20 * 512)
+    run = Run(max_bytes=20 * 512)
     for record in (HEADER, table("a"), *(stats_of(n, {0: np.ones(2)}) for n in range(100))):
         run.add(record)
     with_histogram = [n for n in run.captured_steps if run.histogram("a", step=n) is not None]

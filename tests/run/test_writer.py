@@ -221,14 +221,14 @@ def test_a_forked_child_writes_nothing(writer: RunWriter) -> None:
 
 def test_what_is_too_large_is_replaced_by_a_note(writer: RunWriter) -> None:
     large = StepStats(
-        step=7, pass_index=0, address=[], role=[], flags=[], dtype=[], ndim=[], sizes=np.zeros(9 << 20, np.int64),
+        step=7, pass_index=0, address=[], role=[], flags=[], dtype=[], ndim=[], sizes=np.zeros(18 << 20, np.int64),
         count=[], mean=[], std=[], min=[], max=[], absmax=[], l2=[], zeros=[], nan=[], pos_inf=[], neg_inf=[],
         histogram_row=[], histogram=np.zeros((0, 128)),
     )  # fmt: skip
     writer.append([large, step(7)])
     run = load(writer.path)
     assert run.steps == [7] and run.notes[0].step == 7
-    assert "left out: a step_stats record of 72 MiB is larger than a record may be" in run.notes[0].text
+    assert "left out: a packed_stats record of 72 MiB is larger than a record may be" in run.notes[0].text
 
 
 def test_what_is_no_record_is_refused(writer: RunWriter) -> None:
