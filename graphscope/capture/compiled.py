@@ -18,6 +18,7 @@ from graphscope.capture.modules import walk_modules
 MARK = "_torchdynamo_orig_callable"
 """Attribute that ``torch.compile`` leaves on every callable it made."""
 
+CALLED_BY = frozenset({"forward", "_compiled_call_impl"})
 FUNCTIONS = frozenset({types.FunctionType, types.MethodType})
 COMPILED_GLOBAL = (
     "A forward of this model calls a global function made by torch.compile: ops and activations are not observed, "
@@ -41,9 +42,9 @@ def is_compiled(module: nn.Module) -> bool:
 
 
 def compiled_functions(module: nn.Module) -> Iterator[tuple[str, Any]]:
-    """Attributes of a module that hold a function made by torch.compile, ``forward`` apart."""
+    """Attributes of a module that hold a function made by torch.compile, those apart by which it is itself called."""
     for name, thing in module.__dict__.items():
-        if type(thing) in FUNCTIONS and name != "forward" and hasattr(thing, MARK):
+        if type(thing) in FUNCTIONS and name not in CALLED_BY and hasattr(thing, MARK):
             yield name, thing
 
 

@@ -35,6 +35,8 @@ from graphscope.capture.taps import Tap, Taps
 from graphscope.capture.values import ValueTable, tensors_in
 from graphscope.graph import Graph, OpNode, Value
 
+DEEPER = 3
+"""How much deeper the stack may get: torch and the model have three frames a module level, taps add up to five."""
 UNSEEN = "{} ran code that PyTorch does not show to Python (scripted, or another library)"
 
 
@@ -92,9 +94,9 @@ class ForwardCapture:
 
     def __enter__(self) -> ForwardCapture:
         self._resting.__enter__()
-        # A tap is one more Python frame a module level; a model that just fits must fit while it is watched.
+        # Taps are more Python frames a module level; a model that just fits must fit while it is watched.
         self._depth = sys.getrecursionlimit()
-        sys.setrecursionlimit(self._depth * 2 + 200)
+        sys.setrecursionlimit(self._depth * DEEPER + 200)
         self._taps.attach()
         self.ops.__enter__()
         return self
@@ -103,7 +105,7 @@ class ForwardCapture:
         if _get_current_function_mode() is self.ops:
             self.ops.__exit__(kind, error, trace)
         self._taps.end()
-        if sys.getrecursionlimit() == self._depth * 2 + 200:
+        if sys.getrecursionlimit() == self._depth * DEEPER + 200:
             sys.setrecursionlimit(self._depth)
         self._resting.__exit__(None, None, None)
         if error is not None:

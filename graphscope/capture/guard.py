@@ -42,6 +42,16 @@ class Guard:
             raise error
         self._stop(error)
 
+    def undo(self, work: Callable[..., Any], *args: Any) -> None:
+        """``work(*args)`` that takes our own things off: it also runs after a failure."""
+        try:
+            work(*args)
+        except Exception as error:
+            if self.strict:
+                raise
+            if self.failure is None:
+                self._stop(error)
+
     def note(self, error: Exception) -> None:
         """A failure on a thread of ours: recording stops; in strict mode ``raise_noted`` raises it where users are."""
         if self._noted is None:

@@ -85,6 +85,10 @@ class Selection:
         return self.activations
 
 
+STRUCTURE_ONLY = Selection(roles=())
+"""The graph and no statistics."""
+
+
 def checked_every(every: object) -> Every:
     """The argument of ``watch`` as it can be used. Raises UnknownName for anything else."""
     if every == "auto" or callable(every):
@@ -112,6 +116,7 @@ class Schedule:
         self._credit = 0.0
         self._debt = 0.0
         self._recent: deque[tuple[float, float, bool]] = deque(maxlen=WINDOW)
+        self._trace_debt = 0.0
 
     def capture_next(self, steps: int = 1) -> None:
         """Capture the coming steps whatever the schedule says."""
@@ -137,6 +142,14 @@ class Schedule:
         """Seconds that the budget gives to a step."""
         return max(self.budget * self._step_seconds, FLOOR_SECONDS)
 
+    def affords(self, seconds: float) -> bool:
+        """Whether something that takes this long in every step fits beside the captures."""
+        return not self._step_seconds or seconds <= self.allowance / 2
+
+    def affords_trace(self, step: int) -> bool:
+        """Whether one more pass may be recorded that was not due: when the one before is paid for."""
+        return step <= max(LOG_SPACED) or self._trace_debt <= 0.0
+
     def wants_loss(self) -> bool:
         """Whether the loss of an uncaptured pass is read: always if it fits into half the budget, else now and then."""
         allowed = self.allowance / 2
@@ -147,8 +160,10 @@ class Schedule:
             self._light_taken = True
         return taken
 
-    def account(self, step: int, captured: bool, step_seconds: float | None, self_seconds: float) -> None:
-        """What a step took in all and what of it was ours."""
+    def account(
+        self, step: int, captured: bool, step_seconds: float | None, self_seconds: float, traced_seconds: float = 0.0
+    ) -> None:
+        """What a step took in all and what of it was ours; ``traced_seconds`` apart, for a graph recorded unplanned."""
         if captured:
             self._forced = max(0, self._forced - 1)
             # The worst of recent costs, forgotten slowly: one cheap capture must not lead to a burst of dear ones.
@@ -158,9 +173,9 @@ class Schedule:
         self._light_taken = False
         if step_seconds is None:
             return
-        own = max(step_seconds - self_seconds, 0.0)
+        own = max(step_seconds - self_seconds - traced_seconds, 0.0)
         self._step_seconds = 0.9 * self._step_seconds + 0.1 * own if self._step_seconds else own
-        self._recent.append((own, self_seconds, not (self.every == "auto" and is_warm_up(step))))
+        self._recent.append((own, self_seconds + traced_seconds, not (self.every == "auto" and is_warm_up(step))))
         if step >= DENSE_STEPS:
             earned = max(self.budget * own, FLOOR_SECONDS)
             most = max(self._capture_cost, earned) * 1.001
@@ -169,7 +184,10 @@ class Schedule:
             self._debt = min(self._debt + (0.0 if captured else self_seconds), self._capture_cost + earned)
             repaid = min(self._debt, earned / 2)
             self._debt -= repaid
-            spent = repaid + (self_seconds if captured else 0.0)
+            self._trace_debt += traced_seconds
+            trace_repaid = min(self._trace_debt, earned / 4)
+            self._trace_debt -= trace_repaid
+            spent = repaid + trace_repaid + (self_seconds if captured else 0.0)
             self._credit = min(self._credit + earned - spent, most)
             if step <= max(LOG_SPACED):
                 self._credit = max(self._credit, 0.0)  # the first captures are not paid back later

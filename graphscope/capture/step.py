@@ -12,7 +12,7 @@ from graphscope.capture.activations import Address, Key
 from graphscope.capture.changes import Directions, Updates
 from graphscope.capture.forward import ForwardCapture
 from graphscope.capture.loss_ops import LossOp
-from graphscope.capture.plan import Selection
+from graphscope.capture.plan import STRUCTURE_ONLY, Selection
 from graphscope.capture.summary import FIELDS, Row, collect, cosines_of, measure_all
 from graphscope.graph import OpNode, Value
 from graphscope.schema import ROLES, AddressTable, GraphRecord, PassRecord, StepStats
@@ -127,15 +127,25 @@ def loss_nodes(capture: ForwardCapture, chain: Iterable[LossOp], line: tuple[str
 class Pass:
     """One forward of a captured step with what its backward showed."""
 
-    def __init__(self, capture: ForwardCapture, index: int, training: bool, grad_enabled: bool) -> None:
+    def __init__(
+        self, capture: ForwardCapture, index: int, training: bool, grad_enabled: bool, topology: int | None = None
+    ) -> None:
         self.capture = capture
         self.index = index
         self.training = training
         self.grad_enabled = grad_enabled
+        self.topology = topology
+        self.graph_id = ""
+        """Known once its records were made."""
         self.chain: list[LossOp] = []
         self.line: tuple[str, int] | None = None
         self.backward = ""
         """``running`` from when it reached the root's output until autograd said that it was complete."""
+
+    @property
+    def unplanned(self) -> bool:
+        """Whether it was recorded for its graph alone, in a step that is not captured."""
+        return self.capture.selection is STRUCTURE_ONLY
 
     def backward_done(self) -> None:
         """Called by autograd."""
@@ -150,11 +160,14 @@ class Pass:
             return f"backward ended early: something in it raised{where}", fqn
         return capture.error, capture.error_fqn
 
-    def records(self, known_graphs: set[str], numbers: Callable[[Address], int]) -> list[Any]:
+    def records(
+        self, known_graphs: set[str], numbers: Callable[[Address], int], train_mode_layers: Sequence[str] = ()
+    ) -> list[Any]:
         """[GraphRecord if new], PassRecord, layer statistics."""
         graph = self.capture.graph(loss_nodes(self.capture, self.chain, self.line))
         error, error_fqn = self._error()
         records: list[GraphRecord | Any] = []
+        self.graph_id = graph.graph_id
         if graph.graph_id not in known_graphs:
             known_graphs.add(graph.graph_id)
             records.append(graph.to_record())
@@ -168,6 +181,8 @@ class Pass:
                 input_shapes=[list(value.shape) for value in self.capture.inputs],
                 error=error,
                 error_fqn=error_fqn,
+                train_mode_layers=train_mode_layers,
+                topology=None if self.capture.error else self.topology,
             )
         )
         records += [pending() for pending in self.capture.pending]

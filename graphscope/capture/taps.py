@@ -87,13 +87,15 @@ class Taps:
                 self._taps.append(tap)
 
     def attach(self) -> None:
-        """Sets every tap."""
+        """Sets every tap, in front of what is there: another watch, or the fingerprint's tap."""
         for tap in self._taps:
-            tap.owner.__dict__[tap.slot] = tap.call if tap.slot is SLOT else tap.function
+            attributes = tap.owner.__dict__
+            tap.earlier = attributes.get(tap.slot)
+            attributes[tap.slot] = tap.call if tap.slot is SLOT else tap.function
 
     def detach(self) -> None:
         """Takes every tap off, and leaves what is not a tap of this forward."""
-        for tap in self._taps:
+        for tap in reversed(self._taps):
             attributes = tap.owner.__dict__
             if getattr(attributes.get(tap.slot), "__self__", None) is tap:
                 if tap.earlier is None:

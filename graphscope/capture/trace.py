@@ -11,13 +11,11 @@ from torch import nn
 from graphscope.capture.forward import ForwardCapture, error_text
 from graphscope.capture.guard import Guard
 from graphscope.capture.modules import read_modules, walk_modules
-from graphscope.capture.plan import Selection
+from graphscope.capture.plan import STRUCTURE_ONLY, Selection
 from graphscope.capture.restore import restored
 from graphscope.capture.values import dtype_of, shape_of, tensors_in
 from graphscope.errors import InputMismatch, NotAModule
 from graphscope.graph import Graph
-
-STRUCTURE_ONLY = Selection(roles=())
 
 
 def checked_model(call: str, model: object) -> nn.Module:

@@ -27,6 +27,7 @@ from torch.optim.optimizer import (
 from graphscope.capture.bursts import Bursts
 from graphscope.capture.changes import Directions
 from graphscope.capture.compiled import COMPILED_GLOBAL, calls_compiled_globals
+from graphscope.capture.fingerprint import Fingerprints, Sight, fingerprint, kinds_of
 from graphscope.capture.forward import ForwardCapture, error_text
 from graphscope.capture.gradients import in_backward
 from graphscope.capture.guard import Guard
@@ -34,10 +35,11 @@ from graphscope.capture.loss_tap import LossTap
 from graphscope.capture.modules import ModuleTree, read_modules, trainable_parameters, tree_signature, walk_modules
 from graphscope.capture.optimizers import Optimizers, learning_rate
 from graphscope.capture.pass_log import PassLog
-from graphscope.capture.plan import Schedule, Selection
+from graphscope.capture.plan import STRUCTURE_ONLY, Schedule, Selection
 from graphscope.capture.probes import is_mode_dependent
 from graphscope.capture.stale import StaleGradients
 from graphscope.capture.step import AddressNumbers, ParameterCapture, Pass, gradient_norm, stats_record
+from graphscope.capture.topologies import Topologies
 from graphscope.schema import Note, PassRecord, StepRecord
 
 KEPT_BEFORE = 32
@@ -47,6 +49,8 @@ NO_FORWARD = (
     "its parts are. Calls of {0}(...) are what is watched, so there is no graph and no activation; watch the module "
     "that is called, or call the method from forward. Parameters, their gradients and updates are recorded."
 )
+MOST_PASSES = 64
+"""Forwards of one step that are captured; the recordings of all live until the step is over."""
 Sink = Callable[[Sequence[Any]], None]
 
 
@@ -72,6 +76,13 @@ class Watcher:
         self._numbers = AddressNumbers()
         self._known_graphs: set[str] = set()
         self._log = PassLog()
+        self._fingerprints = Fingerprints(root)
+        self._topologies = Topologies()
+        self._topology: int | None = None
+        """Of the last pass with gradients of this step."""
+        self._fine = True
+        """Whether modules are tapped in the step under way."""
+        self._fine_seconds = self._fine_cost = 0.0
         self._stale = StaleGradients()
         self._directions = Directions()
         self.bursts = Bursts(schedule, whole=selection.is_whole)
@@ -84,8 +95,9 @@ class Watcher:
         self._grad_passes = 0
         self._called = False
         """Whether a forward with gradients was ever seen, or its absence told."""
+        self._backward_seen = False
         self._inside = threading.local()
-        self._self_seconds = 0.0
+        self._self_seconds = self._traced_seconds = 0.0
         self._started = self._last_step = time.perf_counter()
         self._steps_done = 0
         self._handles: list[Any] = []
@@ -114,8 +126,14 @@ class Watcher:
         root = self.root()
         if root is not None and root.__dict__.get("_compiled_call_impl") == self._call:
             del root.__dict__["_compiled_call_impl"]
+        self._fingerprints.close()
         self._tap.detach()
-        self.guard.run(self._flush_partial)
+        self.guard.run(self._end_watch)
+
+    def _end_watch(self) -> None:
+        if self._grad_passes and self._counts_passes() and (self._tap.fired or not self._backward_seen):
+            self._end_step(None)
+        self._flush_partial()
 
     def _flush_partial(self) -> None:
         """A step that never reached its optimizer still has passes and perhaps gradients to show."""
@@ -127,7 +145,7 @@ class Watcher:
 
     def _call(self, *args: Any, **kwargs: Any) -> Any:
         root = self.root()
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
             return root._call_impl(*args, **kwargs)  # type: ignore[union-attr]
         # DataParallel copies __dict__ into replicas: then the caller's self is the module that was meant.
         return self.run(sys._getframe(1).f_locals.get("self"), args, kwargs)
@@ -146,72 +164,109 @@ class Watcher:
             self._inside.value = False
 
     def _watched_call(self, root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        started = time.perf_counter()
-        capture = self.guard.run(self._begin_pass, root, args, kwargs)
-        self._self_seconds += time.perf_counter() - started
-        if capture is None:
-            try:
-                output = root._call_impl(*args, **kwargs)
-            except Exception as error:
-                self.guard.run(self._note_failure, error)
-                raise
-            self._timed(self._end_light_pass, output)
-            return output
+        begun = self._timed(self._begin_pass, root, args, kwargs)
+        if begun is None:
+            return root._call_impl(*args, **kwargs)
+        capture, sight = begun
         try:
-            with capture:
-                output = capture.run(root, args, kwargs)
-        except Exception:
-            self._timed(self._end_captured_pass, capture, None)
-            self.guard.run(self._flush_partial)
+            try:
+                if capture is None:
+                    output = root._call_impl(*args, **kwargs)
+                else:
+                    with capture:
+                        output = capture.run(root, args, kwargs)
+            finally:
+                self.guard.undo(self._fingerprints.finish, sight)
+        except Exception as error:
+            self._timed(self._end_raising, capture, error)
             raise
-        self._timed(self._end_captured_pass, capture, output)
+        self._timed(self._end_pass, capture, sight, output)
         return output
 
-    def _timed(self, work: Callable[..., Any], *args: Any) -> None:
+    def _timed(self, work: Callable[..., Any], *args: Any) -> Any:
         started = time.perf_counter()
-        self.guard.run(work, *args)
+        result = self.guard.run(work, *args)
         self._self_seconds += time.perf_counter() - started
+        return result
 
-    def _begin_pass(self, root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ForwardCapture | None:
-        if torch.is_grad_enabled():
-            if self._tap.fired and not self._optimizers.any():
-                self._end_step(None)  # a loop that updates by hand: its next training forward begins a new step
-            if not self._grad_passes and self.schedule.forced:
-                self._capturing = True  # asked for between two steps, when this one had been decided already
-            self._grad_passes += 1
-            self._called = True
-        if not (self._capturing and self.observes_ops and torch.is_grad_enabled()):
-            return None
-        if tree_signature(root) != self.tree.signature:
-            self.tree = read_modules(root)
-        capture = ForwardCapture(root, self.tree, self.step, self.selection, self.guard, self._inside)
-        capture.take_inputs(root, args, kwargs)
-        return capture
+    def _begin_pass(
+        self, root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[ForwardCapture | None, Sight]:
+        learns = torch.is_grad_enabled()
+        if learns:
+            self._begin_training_pass()
+        key = kinds_of(root, args, kwargs)
+        due = learns and self._capturing and len(self._passes) < MOST_PASSES
+        unplanned = not due and self._topologies.wants(key) and self.schedule.affords_trace(self.step)
+        capture = None
+        if (due or unplanned) and self.observes_ops:
+            if tree_signature(root) != self.tree.signature:
+                self.tree = read_modules(root)
+                self._fingerprints.read()
+            selection = self.selection if due else STRUCTURE_ONLY
+            capture = ForwardCapture(root, self.tree, self.step, selection, self.guard, self._inside)
+            capture.take_inputs(root, args, kwargs)
+        return capture, self._fingerprints.begin(key, self._fine)
 
-    def _end_captured_pass(self, capture: ForwardCapture, output: Any) -> None:
-        root = self.root()
-        self._self_seconds += capture.take_seconds()
-        one = Pass(capture, len(self._passes), bool(root and root.training), torch.is_grad_enabled())
-        self._passes.append(one)
-        if output is not None:
-            self._tap.hook(output, one, self._stale.look)
+    def _begin_training_pass(self) -> None:
+        if self._grad_passes and self._counts_passes() and (self._tap.fired or not self._backward_seen):
+            self._end_step(None)  # no optimizer: the next training forward begins a new step
+        if not self._grad_passes and self.schedule.forced:
+            self._capturing = True  # asked for between two steps, when this one had been decided already
+        self._grad_passes += 1
+        self._called = True
 
-    def _end_light_pass(self, output: Any) -> None:
+    def _counts_passes(self) -> bool:
+        """Whether steps are counted by forwards, since no optimizer updates the model."""
+        return not self._optimizers.any()
+
+    def _end_pass(self, capture: ForwardCapture | None, sight: Sight, output: Any) -> None:
         root = self.root()
         if root is None:
             return
+        topology = self._topologies.number(*fingerprint(sight, output))
+        self._self_seconds += sight.seconds
+        self._fine_seconds += sight.cost
+        learns = torch.is_grad_enabled()
+        if learns:
+            self._topology = topology
+        if capture is None:
+            self._topologies.saw(topology, sight.key)
+            self._end_light_pass(root, topology, output)
+            return
+        self._topologies.recorded(topology)
+        index = len(self._passes) if learns else self._log.index()
+        one = Pass(capture, index, root.training, learns, topology)
+        if not learns:
+            records = one.records(self._known_graphs, self._numbers, mode_dependent_in_train(root))
+            self._topologies.learn(topology, one.graph_id)
+            self._account(one)
+            self.sink([*self._log.flush(self.step), *records])
+            return
+        self._passes.append(one)
+        self._tap.hook(output, one, self._backward_begins)
+
+    def _end_light_pass(self, root: nn.Module, topology: int | None, output: Any) -> None:
         if torch.is_grad_enabled():
             if self._capturing or self.schedule.wants_loss():
-                self._tap.hook(output, None, self._stale.look)
+                self._tap.hook(output, None, self._backward_begins)
             return
         layers = () if self._log.same(root.training) else mode_dependent_in_train(root)
-        news = self._log.add(self.step, root.training, layers)
+        news = self._log.add(self.step, root.training, layers, topology)
         if news:
             self.sink(news)
 
-    def _note_failure(self, error: Exception) -> None:
-        """A forward that raised while nothing was captured: its text at least."""
+    def _backward_begins(self) -> None:
+        self._backward_seen = True
+        self._stale.look()
+
+    def _end_raising(self, capture: ForwardCapture | None, error: Exception) -> None:
+        """A forward that raised: the part that ran, or where nothing was recorded its text at least."""
         root = self.root()
+        if capture is not None:
+            self._passes.append(Pass(capture, len(self._passes), bool(root and root.training), torch.is_grad_enabled()))
+            self._flush_partial()
+            return
         record = PassRecord(
             step=self.step, pass_index=self._grad_passes, graph_id=None, training=bool(root and root.training),
             grad_enabled=torch.is_grad_enabled(), error=error_text(error),
@@ -254,6 +309,9 @@ class Watcher:
 
     def _begin_step(self) -> None:
         self._capturing = bool(self.guard.run(self.schedule.wants, self.step))
+        self._fine = self.observes_ops and (self._capturing or self.schedule.affords(self._fine_cost))
+        self._fine_seconds = 0.0
+        self._topology = None
         self._passes = []
         self._parameters = None
         self._grad_passes = 0
@@ -261,12 +319,13 @@ class Watcher:
 
     def _end_step(self, optimizer: Optimizer | None) -> None:
         now = time.perf_counter()
+        traced = self._traced_seconds
         root = self.root()
         records: list[Any] = list(self._log.flush(self.step))
-        captured = bool(self._passes or self._parameters)
+        captured = self._parameters is not None or not all(one.unplanned for one in self._passes)
         scalars = {**self._tap.scalars(), **learning_rate(optimizer), **self.logged}
+        records += self._pass_records(self._parameters)
         if captured:
-            records += self._pass_records(self._parameters)
             self.captured_steps += 1
             if (norm := gradient_norm(records)) is not None:
                 scalars["grad_norm"] = norm
@@ -278,24 +337,33 @@ class Watcher:
             records.append(Note(severity="warning", text=NO_FORWARD.format(type(root).__name__), step=self.step))
         if root is not None:
             self._stale.remember(root)
-        self._self_seconds += self._tap.take_seconds() + (time.perf_counter() - now)
+        self._learn_fine_cost(passes)
+        self._self_seconds += self._tap.take_seconds() + (time.perf_counter() - now) - (self._traced_seconds - traced)
         # The clock runs from optimizer step to optimizer step, so the first step has no length.
         step_seconds = now - self._last_step if self._steps_done else None
         records.append(
             StepRecord(
                 step=self.step, captured=captured, passes=passes, seconds=now - self._started,
-                step_seconds=step_seconds, self_seconds=self._self_seconds, scalars=scalars,
-                stale_gradients=stale, epoch=self.epoch,
+                step_seconds=step_seconds, self_seconds=self._self_seconds + self._traced_seconds, scalars=scalars,
+                stale_gradients=stale, epoch=self.epoch, topology=self._topology,
             )
         )  # fmt: skip
-        self.schedule.account(self.step, captured, step_seconds, self._self_seconds)
+        self.schedule.account(self.step, captured, step_seconds, self._self_seconds, self._traced_seconds)
         self.sink(records)
         self.logged = {}
-        self._self_seconds = 0.0
+        self._self_seconds = self._traced_seconds = 0.0
         self._last_step = now
         self.step += 1
         self._steps_done += 1
         self._begin_step()
+
+    def _learn_fine_cost(self, passes: int) -> None:
+        """What taps take in a step: one slow step is forgotten, and where they are off they are tried again in time."""
+        if not self._fine:
+            self._fine_cost *= 0.99
+        elif passes:
+            taken = self._fine_seconds
+            self._fine_cost = min(taken, 0.9 * self._fine_cost + 0.1 * taken) if self._fine_cost else taken
 
     def _pass_records(self, parameters: ParameterCapture | None = None) -> list[Any]:
         """Records of the captured passes so far and the table of all their rows (of an address the last pass's)."""
@@ -303,9 +371,12 @@ class Watcher:
         records: list[Any] = []
         rows: dict[Any, Any] = {}
         for one in passes:
-            self._self_seconds += one.capture.take_seconds()  # gradient hooks ran after the forward
+            started = time.perf_counter()
             rows.update(one.capture.activations.rows)
             records += one.records(self._known_graphs, self._numbers)
+            if not one.capture.error:
+                self._topologies.learn(one.topology, one.graph_id)
+            self._account(one, time.perf_counter() - started if one.unplanned else 0.0)
         if parameters is not None:
             rows.update(parameters.rows)
         if rows:
@@ -313,6 +384,14 @@ class Watcher:
             news = self._numbers.news()
             records += [news, stats] if news is not None else [stats]
         return records
+
+    def _account(self, one: Pass, seconds: float = 0.0) -> None:
+        """What recording one pass took, gradient hooks after the forward included."""
+        seconds += one.capture.take_seconds()
+        if one.unplanned:
+            self._traced_seconds += seconds
+        else:
+            self._self_seconds += seconds
 
 
 def mode_dependent_in_train(root: nn.Module) -> tuple[str, ...]:

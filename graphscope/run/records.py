@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Container, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from graphscope.run.addresses import Addresses, FileNumbers
 from graphscope.run.codec import encode, with_arrays
@@ -36,6 +36,7 @@ from graphscope.schema import (
     StepStats,
 )
 
+_Numbered = TypeVar("_Numbered", PassRecord, StepRecord)
 MAX_BYTES = 128 << 20
 """Statistics of tensors that a run keeps in memory; older ones are read from its file again when they are asked for. Of
 a run without a file, every second step gives its histograms up beyond that."""
@@ -67,11 +68,15 @@ class RunRecords:
         self._graph_records: dict[str, GraphRecord] = {}
         self._numbers = FileNumbers(self.address_table)
         self._rank = 0
+        self._topologies = 0
+        """Topologies of the files before this one: each file numbers its own from 0."""
+        self._most_topologies = 0
 
     def begin_file(self) -> None:
-        """What is added from now on comes from another file, which numbers its addresses anew."""
+        """What is added from now on comes from another file, which numbers its addresses and topologies anew."""
         with self._lock:
             self._numbers = FileNumbers(self.address_table)
+            self._topologies = self._most_topologies
 
     def add(self, record: RunRecord | Glance, place: Place | None = None) -> None:
         """Takes one record in, live or read, or the head of a table that was read; ``place``: where it lies in a file.
@@ -122,11 +127,22 @@ class RunRecords:
             case RunEnd():
                 self.ends.append(record)
             case StepRecord():
-                return self._of_first_rank(lambda: self._columns.add(record), self._columns)
+                step = self._numbered(record)
+                return self._of_first_rank(lambda: self._columns.add(step), self._columns)
             case PassRecord():
-                return self._of_first_rank(lambda: self.passes.append(record), record)
+                one = self._numbered(record)
+                return self._of_first_rank(lambda: self.passes.append(one), one)
             case ScalarRecord():
                 return self._of_first_rank(lambda: self._columns.add_scalars(record), record)
+        return record
+
+    def _numbered(self, record: _Numbered) -> _Numbered:
+        """A record with its topology as numbered in the whole run."""
+        if record.topology is None:
+            return record
+        if self._topologies:
+            record = replace(record, topology=record.topology + self._topologies)
+        self._most_topologies = max(self._most_topologies, (record.topology or 0) + 1)
         return record
 
     def _of_first_rank(self, take: Callable[[], None], kept: Any) -> Any:

@@ -122,23 +122,41 @@ class Run(RunRecords):
 
     @property
     def graph(self) -> Graph | None:
-        """The graph of the last recorded pass (with gradients, if there was one); None before any."""
-        return self._graph_of(self.passes)
+        """The graph of the last recorded pass (with gradients, if there was one); None before any.
+
+        A pass that raised has a graph up to there: it counts only where no whole one was recorded.
+        """
+        graphs = self.graphs
+        whole = [one for one in self.passes if (g := graphs.get(one.graph_id or "")) is not None and not g.partial]
+        if found := self._graph_of(whole or self.passes):
+            return found
+        return list(graphs.values())[-1] if graphs else None
 
     def graph_at(self, step: int) -> Graph | None:
-        """The graph in force at a step: of the last recorded pass up to it, else of the first one.
+        """The graph of a step: of its last recorded pass, else of the topology its fingerprint says.
 
-        Raises NoSuchStep for a step outside the run; None if the run holds no graph.
+        None where that topology was never recorded: the step ran another graph than those of this run. In a step
+        without a fingerprint (an older file, or steps still to come) it is the graph in force: of the last recorded
+        pass up to it, else of the first one. Raises NoSuchStep for a step outside the run.
         """
         steps = self.steps
         if steps and not steps[0] <= step <= steps[-1]:
             raise NoSuchStep(f"run.graph_at({step}): this run holds steps {steps[0]} to {steps[-1]}.")
-        until = [one for one in self.passes if one.step <= step]
-        if not any(one.graph_id for one in until):
-            until = [one for one in self.passes if one.graph_id][:1]
-        return self._graph_of(until)
+        passes = [one for one in self.passes if one.graph_id]
+        if found := self._graph_of([one for one in passes if one.step == step and one.grad_enabled]):
+            return found
+        with self._lock:
+            topology = self._columns.topology_at(step)
+        if topology is not None:
+            passes = [one for one in passes if one.topology == topology]
+            return self._graph_of([one for one in passes if one.step <= step]) or self._graph_of(passes[:1])
+        if found := self._graph_of([one for one in passes if one.step <= step]) or self._graph_of(passes[:1]):
+            return found
+        graphs = self.graphs
+        return list(graphs.values())[-1] if graphs else None
 
     def _graph_of(self, passes: Sequence[PassRecord]) -> Graph | None:
+        """Graph of the last of these passes that has one; with gradients, if one had."""
         graphs = self.graphs
         fallback: Graph | None = None
         for one in reversed(passes):
@@ -146,7 +164,7 @@ class Run(RunRecords):
             if graph is not None and one.grad_enabled:
                 return graph
             fallback = fallback or graph
-        return fallback or (list(graphs.values())[-1] if graphs else None)
+        return fallback
 
     # Statistics
 

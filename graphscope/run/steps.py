@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from typing import overload
 
@@ -37,6 +37,10 @@ class StepColumns:
         self._self_seconds = array("d")
         self._stale = array("b")
         self._epoch = array("q")
+        self._protocol = array("i")
+        self._protocols: dict[tuple[int | None, str, int | None, int | None], int] = {}
+        """Topology, calls, backwards and skipped, each combination once: a loop has few."""
+        self._protocol_list: list[tuple[int | None, str, int | None, int | None]] = []
         self._scalars: dict[str, _Scalar] = {}
         self._later: dict[str, list[tuple[int, float]]] = {}
 
@@ -54,6 +58,11 @@ class StepColumns:
         self._self_seconds.append(record.self_seconds)
         self._stale.append(-1 if record.stale_gradients is None else record.stale_gradients)
         self._epoch.append(_NONE if record.epoch is None else record.epoch)
+        protocol = record.topology, record.calls, record.backwards, record.skipped
+        code = self._protocols.setdefault(protocol, len(self._protocol_list))
+        if code == len(self._protocol_list):
+            self._protocol_list.append(protocol)
+        self._protocol.append(code)
         for name, value in record.scalars.items():
             scalar = self._scalars.get(name)
             if scalar is None:
@@ -88,6 +97,7 @@ class StepColumns:
     def record(self, row: int) -> StepRecord:
         """The record as it came."""
         seconds, stale, epoch = self._step_seconds[row], self._stale[row], self._epoch[row]
+        topology, calls, backwards, skipped = self._protocol_list[self._protocol[row]]
         scalars = {}
         for name, scalar in self._scalars.items():
             at = bisect_left(scalar.rows, row)
@@ -103,7 +113,21 @@ class StepColumns:
             scalars=scalars,
             stale_gradients=None if stale < 0 else bool(stale),
             epoch=None if epoch == _NONE else epoch,
+            topology=topology,
+            calls=calls,
+            backwards=backwards,
+            skipped=skipped,
         )
+
+    def topology_at(self, step: int) -> int | None:
+        """Topology of the last record of a step; None where none is known."""
+        row = bisect_right(self.step, step) - 1  # steps rise, but for those of a restart
+        if row < 0 or self.step[row] != step:
+            rows = np.flatnonzero(np.array(self.step, np.int64) == step)
+            if not len(rows):
+                return None
+            row = int(rows[-1])
+        return self._protocol_list[self._protocol[row]][0]
 
     def overhead(self, without: Collection[int] = ()) -> float | None:
         """What watching took over what the steps themselves took; None where no step's time is known."""

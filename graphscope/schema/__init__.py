@@ -14,6 +14,7 @@ from graphscope.schema.run_facts import Finding, Note, RunEnd, RunHeader
 from graphscope.schema.statistics import AddressTable, BatchNormStats, DropoutStats, PackedStats, StepStats
 from graphscope.schema.steps import PassRecord, ScalarRecord, StepRecord
 from graphscope.schema.words import (
+    CALLS,
     COSINE_ESTIMATE,
     DENSE_STEPS,
     ESTIMATE,
@@ -56,6 +57,7 @@ __all__ = [
     "BatchNormStats",
     "COSINE_ESTIMATE",
     "DENSE_STEPS",
+    "CALLS",
     "DropoutStats",
     "ESTIMATE",
     "F32",

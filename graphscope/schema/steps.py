@@ -15,6 +15,7 @@ class PassRecord:
     step: int
     """Optimizer steps done before it."""
     pass_index: int
+    """Passes with gradients count from 0 in every step, the others from 1,000 in the file."""
     graph_id: str | None
     """None if the pass was not captured."""
     training: bool
@@ -29,6 +30,9 @@ class PassRecord:
     """Exception that ended it: type and text."""
     error_fqn: str | None = None
     """Innermost module that was running when it was raised."""
+    topology: int | None = None
+    """Number of its topology in this file, by fingerprint; None: not looked at, or it raised. Passes with one number
+    ran one graph, as far as a fingerprint sees (``graphscope/capture/fingerprint.py``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,17 @@ class StepRecord:
     """Whether gradients of an earlier step were still there when backward began; None: not looked at."""
     epoch: int | None = None
     """As the user counts them; the built-in trainer from 1."""
+    topology: int | None = None
+    """Topology of the last of its passes with gradients, as in ``PassRecord``: the step's graph is that of a recorded
+    pass with the same number; where there is none, its graph is not recorded yet."""
+    calls: str = ""
+    """What the loop did since the last step, in order, in the words of ``schema.CALLS``: ``zero_grad (forward
+    backward)*4 optimizer_step``. Empty: not looked at."""
+    backwards: int | None = None
+    """Backward passes that went through the root's output since the last step; None: not looked at."""
+    skipped: int | None = None
+    """Updates that were given up since the last step: gradients cleared, or found not finite by a GradScaler, without
+    a step of the optimizer; None: not looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,16 @@ Bin 64 + (e + 40) counts 2**e <= x < 2**(e+1) for e from -40 to 23, bin 63 - (e 
 magnitudes go into the end bins. Zeros, NaN and Inf are in no bin: they are counted apart.
 """
 HISTOGRAM_MIN_EXPONENT = -40
+CALLS = (
+    "forward", "forward_eval", "forward_no_grad", "forward_eval_no_grad", "forward_raised", "backward", "zero_grad",
+    "optimizer_step", "other_optimizer_step", "skipped_step", "scheduler_step", "lr_change",
+)  # fmt: skip
+"""What ``StepRecord.calls`` is made of. A forward is one of the watched root: in train mode with gradients, in eval
+mode, without gradients, or raising. ``backward`` is one that came through the root's output, ``torch.autograd.grad``
+too. ``other_optimizer_step`` is one of an optimizer that is not the session's. Inferred, not seen: ``zero_grad``
+(gradients that were there are gone or zero; told where it was noticed, before the next forward, backward or step),
+``skipped_step`` (they were cleared without a step of the optimizer, as a GradScaler does with gradients that are not
+finite), ``scheduler_step`` (its counter rose) and ``lr_change`` (a rate changed, and no known scheduler stepped)."""
 VALUE_KINDS = ("op", "input", "parameter", "buffer", "constant")
 """Where a tensor of a graph comes from; codes are indexes into this tuple."""
 ESTIMATE, NOT_MEASURED, HISTOGRAM_ESTIMATE, COSINE_ESTIMATE = 1, 2, 4, 8

@@ -277,6 +277,7 @@ export interface PassRecord {
   readonly kind: "pass";
   /** Optimizer steps done before it. */
   readonly step: number;
+  /** Passes with gradients count from 0 in every step, the others from 1,000 in the file. */
   readonly pass_index: number;
   /** None if the pass was not captured. */
   readonly graph_id: string | null;
@@ -292,6 +293,11 @@ export interface PassRecord {
   readonly error: string | null;
   /** Innermost module that was running when it was raised. */
   readonly error_fqn: string | null;
+  /**
+   * Number of its topology in this file, by fingerprint; None: not looked at, or it raised. Passes with one number
+   * ran one graph, as far as a fingerprint sees (`graphscope/capture/fingerprint.py`).
+   */
+  readonly topology: number | null;
 }
 
 /** One optimizer step: what it cost and its scalars. */
@@ -314,6 +320,23 @@ export interface StepRecord {
   readonly stale_gradients: boolean | null;
   /** As the user counts them; the built-in trainer from 1. */
   readonly epoch: number | null;
+  /**
+   * Topology of the last of its passes with gradients, as in `PassRecord`: the step's graph is that of a recorded
+   * pass with the same number; where there is none, its graph is not recorded yet.
+   */
+  readonly topology: number | null;
+  /**
+   * What the loop did since the last step, in order, in the words of `schema.CALLS`: `zero_grad (forward
+   * backward)*4 optimizer_step`. Empty: not looked at.
+   */
+  readonly calls: string;
+  /** Backward passes that went through the root's output since the last step; None: not looked at. */
+  readonly backwards: number | null;
+  /**
+   * Updates that were given up since the last step: gradients cleared, or found not finite by a GradScaler, without
+   * a step of the optimizer; None: not looked at.
+   */
+  readonly skipped: number | null;
 }
 
 /** Values logged by name that belong to a step already done, for instance an evaluation. */
@@ -867,6 +890,7 @@ export const JSON_FIELDS: { readonly [kind: string]: { readonly [field: string]:
     input_shapes: "number[][]",
     error: "string | null",
     error_fqn: "string | null",
+    topology: "number | null",
   },
   step: {
     step: "number",
@@ -878,6 +902,10 @@ export const JSON_FIELDS: { readonly [kind: string]: { readonly [field: string]:
     scalars: "Record<string, number>",
     stale_gradients: "boolean | null",
     epoch: "number | null",
+    topology: "number | null",
+    calls: "string",
+    backwards: "number | null",
+    skipped: "number | null",
   },
   scalars: {"step": "number", "scalars": "Record<string, number>", "epoch": "number | null"},
   finding: {
@@ -974,8 +1002,22 @@ export const DEFAULTS: { readonly [kind: string]: { readonly [field: string]: un
     budget: 0.01,
   },
   step_stats: {"cosine": null, "dtypes": [], "unmeasured": {}},
-  pass: {"repeats": 1, "train_mode_layers": [], "input_shapes": [], "error": null, "error_fqn": null},
-  step: {"stale_gradients": null, "epoch": null},
+  pass: {
+    repeats: 1,
+    train_mode_layers: [],
+    input_shapes: [],
+    error: null,
+    error_fqn: null,
+    topology: null,
+  },
+  step: {
+    stale_gradients: null,
+    epoch: null,
+    topology: null,
+    calls: "",
+    backwards: null,
+    skipped: null,
+  },
   scalars: {"epoch": null},
   finding: {
     fqn: "",

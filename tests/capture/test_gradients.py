@@ -203,8 +203,9 @@ def test_a_loop_that_updates_by_hand_counts_its_forwards(tmp_path):
             with torch.no_grad():
                 for p in model.parameters():
                     p -= 0.1 * p.grad
-    assert [record.step for record in session.run.step_records] == [0, 1, 2]
-    assert len(session.run.scalars("loss")[0]) == 3
+    assert [record.step for record in session.run.step_records] == [0, 1, 2, 3]
+    assert session.run.captured_steps == [0, 1, 2, 3]
+    assert len(session.run.scalars("loss")[0]) == 4
 
 
 def test_a_backward_in_this_thread_asks_no_other_thread(tmp_path, monkeypatch):

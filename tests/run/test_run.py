@@ -253,14 +253,41 @@ def test_graphs_by_step() -> None:
     )  # fmt: skip
     graph_ids = [run.graph_at(n).graph_id for n in range(5)]  # type: ignore[union-attr]
     assert graph_ids == [first.graph_id] * 3 + [second.graph_id] * 2
-    assert (
-        run.graph is not None
-        and run.graph.partial == "ValueError: no"
-        and list(run.graphs) == [r.graph_id for r in records]
-    )
+    # The graph of a pass that raised is that step's; the run's stays the last whole one.
+    assert run.graph is not None and run.graph.partial == "" and list(run.graphs) == [r.graph_id for r in records]
+    only = run_of(HEADER, records[1], forward(0, second.graph_id), step(0)).graph
+    assert only is not None and only.partial == "ValueError: no"
     with pytest.raises(NoSuchStep, match=r"run.graph_at\(9\): this run holds steps 0 to 4"):
         run.graph_at(9)
     assert run_of(HEADER).graph is None and run_of(HEADER).graph_at(3) is None
+
+
+def test_a_step_that_was_not_recorded_has_the_graph_of_its_fingerprint() -> None:
+    first, second = small_cnn.graph(), dataclasses.replace(small_cnn.graph(), partial="ValueError: no")
+
+    def forward(at: int, graph_id: str, topology: int, grad: bool = True) -> PassRecord:
+        return PassRecord(
+            step=at, pass_index=0, graph_id=graph_id, training=True, grad_enabled=grad, topology=topology
+        )  # fmt: skip
+
+    def done(at: int, topology: int | None) -> StepRecord:
+        return dataclasses.replace(step(at), topology=topology)
+
+    one, two = first.graph_id, second.graph_id
+    run = run_of(
+        HEADER, first.to_record(), second.to_record(), forward(0, one, 0), done(0, 0), done(1, 1), done(2, 0),
+        forward(3, one, 5, grad=False), forward(3, two, 1), done(3, 1), done(4, 0), done(5, 1), done(6, 2),
+        done(7, None), done(8, 5),
+    )  # fmt: skip
+    ids = [graph.graph_id if (graph := run.graph_at(at)) else None for at in range(9)]
+    # Step 1 ran what step 3 showed; step 6 something that was never recorded; of step 7 nothing is known.
+    assert ids == [one, two, one, two, one, two, None, two, one]
+    # A second file numbers its topologies anew.
+    run.begin_file()
+    run.add(forward(9, two, 0))
+    run.add(done(9, 0))
+    run.add(done(10, 0))
+    assert [run.graph_at(at).graph_id for at in (4, 9, 10)] == [one, two, two]  # type: ignore[union-attr]
 
 
 def test_a_graph_whose_columns_do_not_fit_is_counted_and_left_out() -> None:

@@ -210,18 +210,36 @@ export class Run {
     return steps.length ? Math.max(...steps) : null;
   }
 
-  /** Graph of the last pass with gradients up to a step, else of any pass, else the last that came. Null: the newest. */
+  /**
+   * The graph of a step: of its last recorded pass with gradients, else of the topology its fingerprint says (null: that
+   * was never recorded), else the one in force. Without a step: of the last recorded pass, whole ones first.
+   */
   graphAt(step: number | null): Graph | null {
+    const all = [...this.graphs.values()];
+    if (step === null) {
+      const whole = this.passes.filter((pass) => this.graphs.get(pass.graph_id ?? "")?.partial === "");
+      return this.graphOf(whole.length ? whole : this.passes) ?? all.at(-1) ?? null;
+    }
+    const [from, until] = [lowerBound(this.passes, step), lowerBound(this.passes, step + 1)];
+    const here = this.graphOf(this.passes.slice(from, until).filter((pass) => pass.grad_enabled));
+    if (here) return here;
+    const record = this.steps[lowerBound(this.steps, step)];
+    const topology = record?.step === step ? record.topology : null;
+    const before = this.passes.slice(0, until);
+    if (topology === null) return this.graphOf(before) ?? this.graphOf(this.passes.filter((pass) => pass.graph_id !== null).slice(0, 1)) ?? all[0] ?? null;
+    const same = (pass: PassRecord) => pass.topology === topology && pass.graph_id !== null;
+    return this.graphOf(before.filter(same)) ?? this.graphOf(this.passes.filter(same).slice(0, 1));
+  }
+
+  /** Graph of the last of these passes that has one; with gradients, if one had. */
+  private graphOf(passes: readonly PassRecord[]): Graph | null {
     let other: Graph | null = null;
-    const from = step === null ? this.passes.length : lowerBound(this.passes, step + 1);
-    for (let i = from - 1; i >= 0; i--) {
-      const pass = this.passes[i]!;
-      const graph = pass.graph_id === null ? undefined : this.graphs.get(pass.graph_id);
-      if (graph && pass.grad_enabled) return graph;
+    for (let i = passes.length - 1; i >= 0; i--) {
+      const graph = this.graphs.get(passes[i]!.graph_id ?? "");
+      if (graph && passes[i]!.grad_enabled) return graph;
       other ??= graph ?? null;
     }
-    const all = [...this.graphs.values()];
-    return other ?? (step === null ? all.at(-1) : all[0]) ?? null;
+    return other;
   }
 
   addressNumber(fqn: string, call: number, output = 0): number | null {
