@@ -14,7 +14,9 @@ from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 from graphscope.rules.activation_on_logits import activation_on_logits
+from graphscope.rules.batchnorm_of_few_values import batchnorm_of_few_values
 from graphscope.rules.bias_before_norm import bias_before_norm
+from graphscope.rules.dead_relu import dead_relu
 from graphscope.rules.diverging import diverging
 from graphscope.rules.dropout2d_on_2d_input import dropout2d_on_2d_input
 from graphscope.rules.evaluated_in_train_mode import evaluated_in_train_mode
@@ -23,18 +25,26 @@ from graphscope.rules.missing_zero_grad import missing_zero_grad
 from graphscope.rules.news import News, Progress, Rule
 from graphscope.rules.nll_without_log_softmax import nll_without_log_softmax
 from graphscope.rules.nonfinite import nonfinite
+from graphscope.rules.parameter_without_gradient import parameter_without_gradient
 from graphscope.rules.softmax_before_cross_entropy import softmax_before_cross_entropy
+from graphscope.rules.vanishing_gradient import vanishing_gradient
+from graphscope.rules.weights_barely_change import weights_barely_change
 from graphscope.run import Run
 from graphscope.schema import Finding
 
 RULES: tuple[Rule, ...] = (
     nonfinite,
     diverging,
+    vanishing_gradient,
     softmax_before_cross_entropy,
     activation_on_logits,
     nll_without_log_softmax,
     missing_zero_grad,
+    parameter_without_gradient,
+    weights_barely_change,
+    dead_relu,
     evaluated_in_train_mode,
+    batchnorm_of_few_values,
     dropout2d_on_2d_input,
     linear_without_nonlinearity,
     bias_before_norm,

@@ -9,7 +9,7 @@ from typing import Any
 from graphscope.graph import Graph, OpNode
 from graphscope.rules.flow import Flow, where
 from graphscope.rules.sizes import Sizes
-from graphscope.run import Run
+from graphscope.run import Address, Run
 from graphscope.schema import Finding, PassRecord, StepRecord, StepStats
 
 
@@ -28,6 +28,7 @@ class News:
     sizes: Sizes = field(default_factory=Sizes)
     """How large outputs, weights and gradients were at every step up to now."""
     _flows: dict[str, Flow] = field(default_factory=dict)
+    _ids: dict[int, str] | None = None
 
     def flow(self, graph: Graph) -> Flow:
         """Who makes and who reads each value of a graph; worked out once for all rules."""
@@ -36,8 +37,26 @@ class News:
     def finding(self, graph: Graph, node: OpNode, **said: Any) -> Finding:
         """A Finding about one op of a graph; ``said`` are its words and numbers."""
         file, line = where(node)
-        place = {"fqn": node.fqn, "call": node.call, "node": node.id, "file": file, "line": line}
-        return Finding(graph_id=graph.graph_id, step=self.first_step(graph), **{**place, **said})
+        place = {"fqn": node.fqn, "call": node.call, "node": node.id, "graph_id": graph.graph_id}
+        return Finding(**{**place, "step": self.first_step(graph), "file": file, "line": line, **said})
+
+    def graph_at(self, step: int) -> Graph | None:
+        """The graph of the last captured pass of a step; None if that step has none."""
+        if self._ids is None:
+            self._ids = {one.step: one.graph_id for one in self.passes if one.graph_id is not None}
+        if step not in self._ids:
+            for one in reversed(self.run.passes):
+                if one.step < step:
+                    break
+                if one.step == step and one.graph_id is not None:
+                    self._ids[step] = one.graph_id
+                    break
+        return self.run.graphs.get(self._ids.get(step) or "")
+
+    def address(self, number: int) -> Address:
+        """What a row of statistics belongs to; an address without a name if its record was lost."""
+        table = self.run.address_table
+        return table[number] if number < len(table) else Address("(unknown)")
 
     def first_step(self, graph: Graph) -> int | None:
         """The step at which a graph was first seen."""

@@ -62,7 +62,7 @@ def origin(news: News, stats: StepStats, loss: float | None) -> Finding | None:
     bad = _bad_rows(news, stats)
     if not bad and loss is None:
         return None
-    graph = _graph_at(news, stats.step)
+    graph = news.graph_at(stats.step)
     order = CallOrder(graph) if graph is not None else None
     step = stats.step
     if found := bad.get("parameter"):
@@ -92,11 +92,6 @@ def _bad_rows(news: News, stats: StepStats) -> dict[str, list[_Bad]]:
         dtype = stats.dtypes[int(stats.dtype[row])]
         bad.setdefault(ROLES[role], []).append(_Bad(table[number], nan, pos, neg, count, dtype))
     return bad
-
-
-def _graph_at(news: News, step: int) -> Graph | None:
-    ids = [one.graph_id for one in reversed(news.run.passes) if one.step == step and one.graph_id is not None]
-    return news.run.graphs.get(ids[0]) if ids else None
 
 
 def _is_mask(bad: _Bad, order: CallOrder | None) -> bool:

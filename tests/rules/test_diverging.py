@@ -88,7 +88,7 @@ def test_a_loss_that_stays_finite_far_above_its_start(tmp_path: Path) -> None:
     (finding,) = of_rule(run, "diverging")
     _, loss = run.scalars("loss")
     assert np.isfinite(loss).all() and loss[1:].min() > 1e9 > 100 > loss[0]
-    assert (finding.severity, finding.step, finding.last_step, finding.limit) == ("error", 1, 29, 10.0)
+    assert (finding.severity, finding.step, finding.limit) == ("error", 1, 10.0) and finding.last_step in range(27, 30)
     assert finding.value is not None and finding.value > 1e9
     assert "outputs" in finding.message and "parameters" in finding.message and "it is 1e+06" in finding.advice
 
