@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from graphscope.errors import UnknownAddress
+from graphscope.plot.layers import layer_records
 from graphscope.plot.style import DIVERGING, QUIET, empty, panel
 from graphscope.run import Run
 from graphscope.schema import BatchNormStats
@@ -20,10 +20,7 @@ def batchnorm(run: Run, fqn: str, call: int = 0) -> Figure:
 
     Where |z| is below 2/√n, as sampling n values alone would give, nothing is drawn. Raises UnknownAddress.
     """
-    records = [one for one in run.layer_series(fqn, call) if isinstance(one, BatchNormStats)]
-    if not records:
-        run.layer((fqn, call))  # says what there is instead
-        raise UnknownAddress(f"plot.batchnorm({fqn!r:.80}, {call}): this layer recorded itself, but is no BatchNorm.")
+    records = layer_records(run, BatchNormStats, fqn, call)
     last = records[-1]
     figure, axes = panel(fqn or "BatchNorm", f"z of the running mean, {len(np.asarray(last.batch_mean)):,} channels")
     axes.grid(visible=False)

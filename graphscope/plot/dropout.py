@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from graphscope.errors import UnknownAddress
+from graphscope.plot.layers import layer_records
 from graphscope.plot.style import QUIET, ROLE_COLORS, label, panel, steps_below
 from graphscope.run import Run
 from graphscope.schema import DropoutStats
@@ -16,10 +16,7 @@ def dropout(run: Run, fqn: str, call: int = 0) -> Figure:
 
     The band is ± 2 standard deviations of drawing the step's units at random. Raises UnknownAddress.
     """
-    records = [one for one in run.layer_series(fqn, call) if isinstance(one, DropoutStats)]
-    if not records:
-        run.layer((fqn, call))  # says what there is instead
-        raise UnknownAddress(f"plot.dropout({fqn!r:.80}, {call}): this layer recorded itself, but is no Dropout.")
+    records = layer_records(run, DropoutStats, fqn, call)
     last = records[-1]
     figure, axes = panel(fqn or "Dropout", f"share of {last.drops} dropped, p = {last.p:g}")
     steps = np.array([one.step for one in records])

@@ -177,12 +177,18 @@ def test_dropout_against_its_probability(run: Run) -> None:
     assert (band.min(), band.max()) == pytest.approx((0.45, 0.55)), "0.5 ± 2 sqrt(0.25 / 400)"
 
 
-@pytest.mark.parametrize("draw", [plot.batchnorm, plot.dropout])
-def test_layers_that_are_not_there(run: Run, draw: object) -> None:
-    with pytest.raises(UnknownAddress):
+@pytest.mark.parametrize(
+    ("draw", "other", "text"),
+    [
+        (plot.batchnorm, "drop", r"plot.batchnorm('drop', 0): this layer recorded itself, but is no BatchNorm."),
+        (plot.dropout, "bn", r"plot.dropout('bn', 0): this layer recorded itself, but is no Dropout."),
+    ],
+)
+def test_layers_that_are_not_there(run: Run, draw: object, other: str, text: str) -> None:
+    with pytest.raises(UnknownAddress, match="no layer of that path recorded itself"):
         draw(run, "nowhere")  # type: ignore[operator]
-    with pytest.raises(UnknownAddress):
-        draw(run, "drop" if draw is plot.batchnorm else "bn")  # type: ignore[operator]
+    with pytest.raises(UnknownAddress, match=re.escape(text)):
+        draw(run, other)  # type: ignore[operator]
 
 
 def test_names_are_text_not_formulas() -> None:
