@@ -75,7 +75,9 @@ export function createStore(source: Source, layout: LayoutClient): Store {
   const at = computed(() => {
     void version.value;
     const last = run.lastStep();
-    return follow.value || last === null ? last : Math.min(step.value, last);
+    if (!follow.value && last !== null) return Math.min(step.value, last);
+    // A report opens where there is most to see.
+    return source.live ? last : run.loadedAt(last) ?? last;
   });
   const shown = computed(() => {
     void version.value;

@@ -13,7 +13,7 @@ import { FindingsPane } from "./findings";
 import { GraphPane } from "./graph-pane";
 import { listenToKeys } from "./keys";
 import { makeReachable } from "./reachable";
-import { StoreContext, type Tab, ask, createStore, shownTab, useStore } from "../store/state";
+import { type Store, StoreContext, type Tab, ask, createStore, shownTab, useStore } from "../store/state";
 import { StatusLine } from "./statusline";
 import { NarrowControls, TimeBar } from "./timebar";
 import { TimeChart } from "./time-chart";
@@ -134,11 +134,16 @@ function LeftPane() {
   const store = useStore();
   void store.version.value;
   switch (shownTab(store)) {
-    case "trainer": return <div class="gs-panel" style={{ overflow: "auto" }}><TrainerPanel status={store.run.trainer!} error={store.run.lastError} send={store.source.send && ((command) => ask(store, command))} /></div>;
+    case "trainer": return <div class="gs-panel" style={{ overflow: "auto" }}><TrainerPanel status={store.run.trainer!} error={store.run.lastError} selected={selectedPath(store)} send={store.source.send && ((command) => ask(store, command))} /></div>;
     case "findings": return <div class="gs-panel"><FindingsPane /></div>;
     case "modules":
     case "graph": return <ModulesPane />;
   }
+}
+
+/** Path of the selected module, the root's left out: where a step is to stop. */
+function selectedPath({ selected }: Store): string {
+  return selected.value.kind === "module" ? selected.value.module.fqn : "";
 }
 
 function NarrowPane() {

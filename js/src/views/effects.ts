@@ -42,7 +42,7 @@ function receive(store: Store): Dispose {
   const { run, source } = store;
   const unsubscribe = source.subscribe((incoming: Batch) => {
     const hadTrainer = run.trainer !== null;
-    const brokeAt = run.trainer?.broke_at ?? "";
+    const heldAt = heldIn(run);
     const notes = run.notes.length;
     for (const record of incoming.records) run.add(record);
     run.damaged += incoming.damaged;
@@ -57,8 +57,8 @@ function receive(store: Store): Dispose {
       }
       if (!hadTrainer && run.trainer) store.tab.value = "trainer";
       store.version.value = run.version + run.damaged + run.unknown;
-      const now = run.trainer?.broke_at ?? "";
-      if (now !== "" && now !== brokeAt) {
+      const now = heldIn(run);
+      if (now !== "" && now !== heldAt) {
         store.follow.value = true;
         select(store, now);
       }
@@ -72,6 +72,9 @@ function receive(store: Store): Dispose {
     unwatch?.();
   };
 }
+
+/** Module at which the trainer is held: by a condition, or inside a step. */
+const heldIn = ({ trainer }: Store["run"]) => trainer?.at_layer || trainer?.broke_at || "";
 
 /** Stores that wait for a note which answers a command. */
 const asked = new WeakSet<Store>();

@@ -3,7 +3,7 @@
 import { effect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
-import { plural } from "../base/format";
+import { count, plural } from "../base/format";
 import { Shape } from "../base/icons";
 import { readTheme } from "../base/theme";
 import { callId } from "../layout/hierarchy";
@@ -38,6 +38,7 @@ function Picture() {
     <div style={{ flex: 1, minHeight: 0, position: "relative", display: "flex" }}>
       <div class="gs-canvas" ref={host} />
       <Banner />
+      <ValuesOf />
       {progress.value !== null && <Skeleton done={progress.value} />}
     </div>
   );
@@ -129,6 +130,14 @@ function Banner() {
     return <div class="gs-banner" role="status"><span class="gs-info"><Shape kind="info" size={12} />Modules only. Ops appear with the first forward pass.</span></div>;
   }
   return null;
+}
+
+/** Which step's statistics the picture shows, where the playhead is on one that was not recorded in full. */
+function ValuesOf() {
+  const { shown, at, version } = useStore();
+  void version.value;
+  if (shown.value === null || at.value === null || shown.value === at.value) return null;
+  return <p class="gs-valuesof" data-graphscope="values-of" title={`Step ${count(at.value)} was not recorded in full`}>values of step {count(shown.value)}</p>;
 }
 
 function Skeleton({ done }: { done: number }) {

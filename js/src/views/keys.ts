@@ -12,9 +12,16 @@ export function listenToKeys(root: HTMLElement, store: Store, page: boolean): ()
     if (target instanceof HTMLElement && (target.matches("input, select, textarea") || target.isContentEditable)) return;
     switch (event.key) {
       case "/": {
-        const field = root.querySelector<HTMLInputElement>("[data-graphscope=search]");
-        field?.focus();
-        field?.select();
+        const field = () => root.querySelector<HTMLInputElement>("[data-graphscope=search]");
+        const focus = () => {
+          field()?.focus();
+          field()?.select();
+        };
+        if (field()) focus();
+        else if (store.graph.value) {
+          store.tab.value = "modules"; // in one column the field is there alone
+          setTimeout(focus);
+        }
         break;
       }
       case "f": pictures.get(store)?.fit(); break;

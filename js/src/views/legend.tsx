@@ -23,10 +23,11 @@ function Stops({ kind }: { kind: keyof typeof SCALES }) {
   const { bounds } = SCALES[kind];
   const oneSided = bounds[0] === bounds[1];
   const stops = oneSided ? STOPS.slice(3) : STOPS;
+  const other = oneSided ? 30 : OTHER; // three numbers of four letters stand under these
   const ends: number[] = [];
   let x = 0;
   const boxes = stops.map((stop) => {
-    const w = stop === "0" ? HEALTHY : OTHER;
+    const w = stop === "0" ? HEALTHY : other;
     const box = <rect key={stop} x={x + 0.5} y="4.5" width={w - 2} height="9" rx="1" fill={`var(--gs-div-${stop})`} stroke="var(--gs-line-strong)" />;
     x += w;
     ends.push(x);

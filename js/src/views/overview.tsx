@@ -4,7 +4,7 @@ import { count, date, percent, plural, setting } from "../base/format";
 import { Shape } from "../base/icons";
 import { findingKey } from "./findings";
 import { useStore } from "../store/state";
-import { overheadOf } from "./timebar";
+import { overheadShown } from "./timebar";
 import { TrainerResults } from "./trainer-results";
 
 export function Overview({ width }: { width: number }) {
@@ -13,7 +13,7 @@ export function Overview({ width }: { width: number }) {
   void version.value;
   const { header, status } = run;
   const model = graph.value?.modules[0];
-  const overhead = status?.overhead ?? overheadOf(run.steps);
+  const overhead = overheadShown(run);
   const captured = run.capturedSteps();
   const params = graph.value?.modules.flatMap((module) => module.params) ?? [];
   const trainable = params.filter((param) => param.trainable && param.tiedTo === null).reduce((sum, param) => sum + param.shape.reduce((a, b) => a * b, 1), 0);
@@ -43,7 +43,7 @@ export function Overview({ width }: { width: number }) {
           <div class="gs-head"><h3>Model</h3></div>
           <dl class="gs-facts">
             <dt>parameters</dt><dd><b>{count(model?.parameterCount)}</b>{model && trainable !== model.parameterCount && <span class="gs-2">, {count(trainable)} trainable</span>}</dd>
-            <dt>modules</dt><dd>{count(graph.value.modules.length - 1)}</dd>
+            <dt>modules</dt><dd>{count(graph.value.modules.length)}</dd>
             {graph.value.traced && <><dt>ops</dt><dd>{count(graph.value.ops.length)}</dd></>}
             {run.graphs.size > 1 && <><dt>graphs</dt><dd>{count(run.graphs.size)} <span class="gs-2">distinct</span></dd></>}
             {header?.device && <><dt>device</dt><dd><bdi>{header.device}</bdi></dd></>}
@@ -55,7 +55,7 @@ export function Overview({ width }: { width: number }) {
           <div class="gs-head"><h3>Run</h3></div>
           <dl class="gs-facts">
             <dt>steps</dt><dd><b>{count((run.lastStep() ?? -1) + 1)}</b><span class="gs-2">, {count(captured.length)} recorded in full</span></dd>
-            {overhead !== null && <><dt>overhead</dt><dd>{percent(overhead)}{header && <span class="gs-2"> of step time{header.every === "auto" ? "" : `, every ${header.every}`}</span>}</dd></>}
+            {overhead.share !== null && <><dt>overhead</dt><dd title={overhead.words}>{percent(overhead.share)}{header && <span class="gs-2"> of step time{header.every === "auto" ? "" : `, every ${header.every}`}</span>}</dd></>}
             <LastScalars />
             {errors.length > 0 && <><dt>errors</dt><dd class="gs-break"><bdi>{errors.at(-1)!.error}</bdi>{errors.at(-1)!.error_fqn && <> in <bdi class="gs-mono">{errors.at(-1)!.error_fqn}</bdi></>}</dd></>}
             {status?.run_dir && <><dt>folder</dt><dd class="gs-mono gs-break"><bdi>{status.run_dir}</bdi></dd></>}

@@ -172,7 +172,7 @@ function Session(props: { row: SessionRow; chosen: boolean; state: SidebarState;
               <span>{status.loss === null ? "no loss known yet" : `loss ${value(status.loss)}`}</span>
               <span class="gs-side-rates">
                 {status.steps_per_second !== null && <span>{fixed(status.steps_per_second, 1)} steps/s</span>}
-                {status.overhead !== null && <span>overhead {percent(status.overhead)}</span>}
+                {(status.steady_overhead ?? status.overhead) !== null && <span>overhead {percent(status.steady_overhead ?? status.overhead)}</span>}
               </span>
             </span>
           </span>

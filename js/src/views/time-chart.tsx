@@ -1,7 +1,7 @@
 /** Loss, gradient norm, evaluations, findings and changes of the graph over all steps, with the playhead. */
 
 import { useMemo, useRef, useState } from "preact/hooks";
-import { count, setting, value } from "../base/format";
+import { count, scientific, setting, value } from "../base/format";
 import type { Series } from "../run/run";
 import { labelPlace } from "./label-place";
 import { goTo, neighbour, useStore } from "../store/state";
@@ -89,7 +89,7 @@ function lossName(names: readonly string[]): string | null {
 }
 
 function Lines({ frame, x }: { frame: Frame; x: Scale }) {
-  const { run, at } = useStore();
+  const { run } = useStore();
   const name = lossName(run.scalarNames());
   const loss = name === null ? null : run.scalars(name);
   const norm = run.scalars("grad_norm");
@@ -111,11 +111,10 @@ function Lines({ frame, x }: { frame: Frame; x: Scale }) {
       norm: yNorm && path({ steps: norm.steps, values: norm.values.map((v) => (v !== null && v > 0 ? v : null)) }, x, yNorm),
     };
   }, key);
-  const now = norm.values[norm.steps.findLastIndex((step) => step <= (at.value ?? 0))] ?? null;
   return (
     <>
       {loss && ticks(drawn.low, drawn.top, 3).map((tick) => <text key={tick} x={frame.left - 6} y={drawn.y(tick) + 4} text-anchor="end">{setting(tick)}</text>)}
-      {drawn.yNorm && drawn.normRange && <NormAxis frame={frame} y={drawn.yNorm} range={drawn.normRange} now={now} />}
+      {drawn.yNorm && drawn.normRange && <NormAxis frame={frame} y={drawn.yNorm} range={drawn.normRange} />}
       {jumps(lr).map((jump) => (
         <g key={jump.step}>
           <path d={`M${x(jump.step)} ${frame.top - 4}V${frame.bottom}`} stroke="var(--gs-fg-2)" stroke-dasharray="2 2" />
@@ -131,11 +130,12 @@ function Lines({ frame, x }: { frame: Frame; x: Scale }) {
   );
 }
 
-function NormAxis({ frame, y, range, now }: { frame: Frame; y: Scale; range: [number, number]; now: number | null }) {
-  const near = (a: number, b: number) => Math.abs(y(a) - y(b)) < 13;
-  const ends = near(range[0], range[1]) ? [range[1]] : range;
-  const shown = now !== null && now > 0 ? [now, ...ends.filter((end) => !near(end, now))] : ends;
-  return <>{shown.map((v) => <text key={v} x={frame.right + 6} y={y(v) + 4} style={{ fill: "var(--gs-gradient)" }}>{setting(Number(v.toPrecision(2)))}</text>)}</>;
+/** Least and greatest norm; they stay while the playhead moves. */
+function NormAxis({ frame, y, range }: { frame: Frame; y: Scale; range: [number, number] }) {
+  const ends = Math.abs(y(range[0]) - y(range[1])) < 13 ? [range[1]] : range;
+  // At most six letters: the margin has no room for more.
+  const text = (v: number) => (v < 0.001 || v >= 10_000 ? scientific(v, 1) : setting(Number(v.toPrecision(2))));
+  return <>{ends.map((v) => <text key={v} x={frame.right + 6} y={y(v) + 4} style={{ fill: "var(--gs-gradient)" }}>{text(v)}</text>)}</>;
 }
 
 /** The line's name on the line, where the other line is not in its way. */

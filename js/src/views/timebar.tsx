@@ -3,6 +3,8 @@
 import { useEffect, useState } from "preact/hooks";
 import { count, fixed, percent, value } from "../base/format";
 import { Icon, Shape } from "../base/icons";
+import type { Run } from "../run/run";
+import type { StepRecord } from "../schema";
 import { goTo, neighbour, shownTab, useStore } from "../store/state";
 import { TimeChart } from "./time-chart";
 import { ColourMenu, DepthMenu } from "./topbar";
@@ -153,8 +155,24 @@ function useQuiet(step: number | null): boolean {
 
 function Overhead() {
   const { run } = useStore();
-  const share = run.status?.overhead ?? overheadOf(run.steps);
-  return share === null ? null : <p class="gs-2" style={{ marginTop: "2px" }} title="What watching itself took on the training thread">Overhead {percent(share)} of step time</p>;
+  const { share, words } = overheadShown(run);
+  return share === null ? null : <p class="gs-2" style={{ marginTop: "2px" }} title={words}>Overhead {percent(share)} of step time</p>;
+}
+
+/** Overhead to be named, and what it is: the steady one where there is one, else that of all steps so far. */
+export function overheadShown(run: Run): { share: number | null; words: string } {
+  const { status } = run;
+  const whole = status?.overhead ?? overheadOf(run.steps);
+  const steady = status?.steady_overhead ?? overheadOf(steadySteps(run.steps));
+  const what = "What watching itself took on the training thread";
+  if (steady === null) return { share: whole, words: `${what}; the first steps are all recorded in full` };
+  return { share: steady, words: `${what}, without the first steps, which are recorded in full anyway${whole === null ? "" : `; ${percent(whole)} with them`}` };
+}
+
+/** Without the beginning, of which each step is captured; empty if nothing else is there. */
+function steadySteps(steps: readonly StepRecord[]): readonly StepRecord[] {
+  const from = steps.findIndex((step) => !step.captured);
+  return from < 0 ? [] : steps.slice(from);
 }
 
 /** What watching took over what the last recorded steps themselves took; null if no times are known. */

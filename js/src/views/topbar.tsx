@@ -12,7 +12,7 @@ const COLOURS: { value: ColorBy; label: string }[] = [
 ];
 
 export function TopBar() {
-  const { narrow, graph } = useStore();
+  const { narrow, graph, source } = useStore();
   return narrow.value ? <NarrowTop /> : (
     <header class="gs-row gs-top">
       <Brand />
@@ -22,6 +22,7 @@ export function TopBar() {
       <DepthMenu />
       <ColourMenu />
       <ReportButton />
+      {source.send === null && <Offline />}
     </header>
   );
 }
@@ -37,10 +38,12 @@ function NarrowTop() {
       <h1><bdi>{run.header?.name ?? run.status?.name ?? run.graphAt(null)?.modules[0]?.type ?? "GraphScope"}</bdi></h1>
       <span class="gs-2">{[steps === null ? "" : plural(steps + 1, "step"), recorded && `recorded ${recorded}`].filter(Boolean).join(", ")}</span>
       <span class="gs-space" />
-      {source.live ? <ReportButton /> : <span class="gs-chip gs-chip-outline">Offline report</span>}
+      {source.live ? <ReportButton /> : <Offline />}
     </header>
   );
 }
+
+const Offline = () => <span class="gs-chip gs-chip-outline" title="A file of its own: no kernel stands behind it">Offline report</span>;
 
 /** `ResNet32 / layer2 / 0 / bn1`, each a way back up. */
 function Crumbs() {
@@ -110,6 +113,7 @@ export function DepthMenu() {
   if (!hierarchy) return null;
   const frames = hierarchy.items.filter((item) => item.depth > 0 && item.children.length && item.kind !== "fold");
   const deepest = Math.min(8, 1 + Math.max(0, ...frames.map((item) => item.depth)));
+  if (deepest === 1) return null; // nothing can be opened
   const open = store.expanded.value;
   // What is really open, not what was last chosen: single frames can be opened by hand.
   const now = Math.min(deepest, 1 + Math.max(0, ...frames.filter((item) => open.has(item.id)).map((item) => item.depth)));

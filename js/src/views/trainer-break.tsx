@@ -13,7 +13,7 @@ export function BreakWhen({ status, send, error }: { status: TrainerStatus; send
   const [asked, setAsked] = useState<{ text: string; before: CommandError | null } | null>(null);
   if (!send && !status.break_when) return null;
   const refused = asked && error !== asked.before && error?.command === "trainer_break" ? error.text : "";
-  const met = status.state === "paused" && status.message !== "" && status.break_when !== "";
+  const met = status.state === "paused" && status.message !== "" && status.break_when !== "" && status.at_direction === "";
   const shown = text ?? (refused ? asked!.text : status.break_when);
   const give = (condition: string): void => {
     if (condition.trim() !== status.break_when || refused) {

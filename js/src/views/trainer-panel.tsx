@@ -10,6 +10,7 @@ import { useState } from "preact/hooks";
 import { count, duration, percent, setting } from "../base/format";
 import { Icon, Shape } from "../base/icons";
 import type { CommandError, TrainerState, TrainerStatus } from "../schema";
+import { Menu as Choices } from "./menu";
 import { BreakWhen } from "./trainer-break";
 import { BATCH, DECAY, EPOCHS, type Give, LR, LiveNumber, MOMENTUM, Menu, NUMBERS, type NumberField, NumberInput, P_DROP, SEED, numberIn } from "./trainer-fields";
 
@@ -38,7 +39,7 @@ export function changed(draft: Draft, status: TrainerStatus): Record<string, unk
 const isAuto = (status: TrainerStatus, name: string) => status.settings[name] === null || status.settings[name] === undefined;
 
 /** Left column of the trainer. `send` is null where no kernel stands behind the page. */
-export function TrainerPanel({ status, send, error = null }: { status: TrainerStatus; send: Send; error?: CommandError | null }) {
+export function TrainerPanel({ status, send, error = null, selected = "" }: { status: TrainerStatus; send: Send; error?: CommandError | null; selected?: string }) {
   const [draft, setDraft] = useState<Draft>({});
   const running = UNDER_WAY.includes(status.state);
   const locked = running ? "Fixed while a training is under way. Stop it to change this." : send ? "" : "No kernel stands behind this page.";
@@ -86,7 +87,7 @@ export function TrainerPanel({ status, send, error = null }: { status: TrainerSt
         {number(SEED)}
       </div>
       <div class="gs-trainer-part">
-        <Buttons status={status} send={send} settings={changed(draft, status)} start={start} />
+        <Buttons status={status} send={send} selected={selected} settings={changed(draft, status)} start={start} />
         <Progress status={status} />
       </div>
       <BreakWhen status={status} send={send} error={error} />
@@ -134,7 +135,7 @@ function mark(state: TrainerState): ComponentChildren {
 }
 
 /** `settings`: what Start would send; null while a field is wrong. */
-function Buttons({ status, send, settings, start }: { status: TrainerStatus; send: Send; settings: Record<string, unknown> | null; start: () => void }) {
+function Buttons({ status, send, selected, settings, start }: { status: TrainerStatus; send: Send; selected: string; settings: Record<string, unknown> | null; start: () => void }) {
   if (!send) return null; // in a report nothing could answer: absent, not dead
   const { state } = status;
   const running = UNDER_WAY.includes(state);
@@ -159,8 +160,9 @@ function Buttons({ status, send, settings, start }: { status: TrainerStatus; sen
       )}
       <button type="button" class="gs-button" disabled={batchWhy !== ""} title={batchWhy || "Train one batch, capture it, then pause"}
         onClick={() => send({ kind: "trainer_step" })}>
-        <Icon name="step" />Batch
+        <Icon name="step" />{status.at_direction ? "Finish batch" : "Batch"}
       </button>
+      {batchWhy === "" && <LayerMenu selected={selected} send={send} />}
       <span class="gs-trainer-turn" />
       <button type="button" class="gs-button" disabled={!running} title={running ? "End this training and begin it anew from its first step" : "Nothing is being trained."}
         onClick={() => send({ kind: "trainer_restart" })}>
@@ -172,6 +174,19 @@ function Buttons({ status, send, settings, start }: { status: TrainerStatus; sen
       </button>
     </div>
   );
+}
+
+/** Steps on inside a training step: to the next layer reached, or to the selected one. */
+function LayerMenu({ selected, send }: { selected: string; send: Give }) {
+  const choices = [
+    { value: "\n", label: "Next layer" }, { value: "\nforward", label: "Next forward" }, { value: "\nbackward", label: "Next backward" },
+    ...(selected ? ["forward", "backward"].map((direction) => ({ value: `${selected}\n${direction}`, label: `${selected}, ${direction}` })) : []),
+  ];
+  const go = (choice: string): void => {
+    const at = choice.lastIndexOf("\n");
+    send({ kind: "trainer_layer", fqn: choice.slice(0, at), direction: choice.slice(at + 1) });
+  };
+  return <Choices label="Step to a layer" title="Go on to where a layer's forward or backward is done, and pause there, inside the step" value="" choices={choices} onChoose={go}>Layer</Choices>;
 }
 
 const MAX_SEGMENTS = 20; // above it gaps are wider than epochs

@@ -144,7 +144,7 @@ export function ModulesPane() {
   return (
     <div class="gs-panel">
       <div class="gs-treehead gs-label">
-        <span>{modules ? plural(modules.length - 1, "module") : "no model yet"}</span>
+        <span>{modules ? plural(modules.length, "module") : "no model yet"}</span>
         {measured && <span class="gs-bars" title="Level of the output and of its gradient; half full is healthy"><span>act</span><span>grad</span></span>}
       </div>
       <ModuleTree />

@@ -65,13 +65,13 @@ describe("nodes", () => {
     expect(failed.some((line) => line.startsWith("fill error: M"))).toBe(true);
   });
 
-  it("a badge stands before the value, beside the node where it does not fit; names are whole, details are cut", () => {
+  it("a badge stands before the value, on the node's upper edge where it does not fit; names are whole, details are cut", () => {
     const badge = { shape: "warning" as const, text: "drift" };
     const inside = drawn(scene([node({ detail: "a long detail that does not fit" })]), look({ fill: 0, value: "−1.6", badge }));
     expect(inside.find((line) => line.includes("drift"))).toBe("text warnFg 500 11px start 85 16: drift");
     expect(inside.some((line) => /: a.*…$/.test(line) || !line.includes("a long"))).toBe(true);
     const outside = drawn(scene([node({ label: "a_name_of_22_characters" })]), look({ fill: 0, value: "−1.6", badge }));
-    expect(outside.find((line) => line.includes("drift"))).toBe("text warnFg 500 11px start 184 16: drift");
+    expect(outside.find((line) => line.includes("drift"))).toBe("text warnFg 500 11px start 124 0: drift");
     expect(outside.find((line) => line.includes("a_name"))).toBe("text divFg 600 12px start 12 16: a_name_of_22_characters");
   });
 

@@ -63,6 +63,14 @@ describe("a run of 480 steps", () => {
     expect(logged.evaluations()).toEqual([{ step: 7, epoch: 0, scalars: { accuracy: 0.5 } }]);
   });
 
+  it("takes the accuracy of each batch, logged after it, for no evaluation", () => {
+    const late = (step: number, scalars: object) => ({ kind: "scalars", step, epoch: 0, scalars });
+    const steps = smallRun({ steps: 20 }).filter((record) => record.kind !== "scalars");
+    const logged = loaded([...steps, ...Array.from({ length: 20 }, (_, i) => late(i, { loss: 1, accuracy: i / 20 })), late(19, { test_accuracy: 0.75 })]);
+    expect(logged.evaluations()).toEqual([{ step: 19, epoch: 0, scalars: { test_accuracy: 0.75 } }]);
+    expect(logged.scalars("accuracy").values.length).toBe(20);
+  });
+
   it("gives the update ratio of a module's parameters in decades", () => {
     expect(run.updateRatio(["block.conv2.weight"], 472)).toBeCloseTo(-2.4, 10);
     expect(run.updateRatio(["fc.weight"], 0)).toBeCloseTo(-3.8, 10);
@@ -78,7 +86,7 @@ describe("a run of 480 steps", () => {
     expect(of("fc").activation).toBeCloseTo(Math.log10(run.summary("fc", 0, "activation", 8)!.rms!), 12);
     expect(of("stem.conv").gradient!).toBeLessThan(-1); // made 50 times smaller
     const median = gradientMedian(run, graph, 8)!;
-    const levels = graph.calls.map((call) => Math.log10(run.summary(call.fqn, 0, "gradient", 8)!.rms!));
+    const levels = graph.calls.map((call) => Math.log10(run.summary(call.fqn, 0, "gradient", 8)!.l2!));
     expect([levels.filter((x) => x < median).length, levels.filter((x) => x > median).length]).toEqual([6, 6]);
     expect(metric(run, graph, "update", graph.calls.find((call) => call.fqn === "block.conv1")!, 472)).toMatchObject({ text: "−1.1", stop: 2 });
     expect(metric(run, graph, "update", graph.calls.find((call) => call.fqn === "pool")!, 472)).toEqual({ value: null, text: "", stop: null });

@@ -198,6 +198,23 @@ describe("the trainer panel", () => {
     expect(sent).toEqual([{ kind: "trainer_pause" }, { kind: "trainer_step" }, { kind: "trainer_restart" }, { kind: "trainer_stop" }, { kind: "trainer_start", settings: {} }]);
   });
 
+  it("steps to the next layer, or to the selected one, and says when a batch is half done", () => {
+    act(() => render(<TrainerPanel status={status({ state: "paused" })} send={(command) => void sent.push(command)} selected="head.fc1" />, root));
+    const choose = (text: string) => {
+      act(() => root.querySelector<HTMLButtonElement>("[aria-label='Step to a layer']")!.click());
+      act(() => [...root.querySelectorAll<HTMLButtonElement>("[role=menuitemradio]")].find((item) => item.textContent === text)!.click());
+    };
+    choose("Next layer");
+    choose("Next backward");
+    choose("head.fc1, forward");
+    expect(sent).toEqual([
+      { kind: "trainer_layer", fqn: "", direction: "" }, { kind: "trainer_layer", fqn: "", direction: "backward" }, { kind: "trainer_layer", fqn: "head.fc1", direction: "forward" },
+    ]);
+    draw({ state: "paused", at_layer: "head.fc1", at_direction: "forward", message: "Paused in step 3, after head.fc1's forward: 64 × 10", break_when: "nan()" });
+    expect(button("Finish batch")).toBeDefined();
+    expect(root.textContent, "no condition was met").not.toContain("Met:");
+  });
+
   it("begins with one batch where nothing was changed, and says why it does not elsewhere", () => {
     draw();
     act(() => button("Batch")!.click());

@@ -87,20 +87,20 @@ function drawBox(pen: Pen, node: SceneNode, look: NodeLook, cell: (call: number)
     drawShape(pen, "error", right - 12, base - 10, 12, theme);
     right -= 18;
   }
-  if (look.badge && detail.details) right = placeBadge(pen, node, look, left + width + 6, right, base, theme, ruler);
+  if (look.badge && detail.details) right = placeBadge(pen, node, look, left + width + 6, right, theme, ruler);
   const words = detail.details ? ruler.cut(node.detail, right - left - width - 6, 11) : "";
   if (words) pen.text(left + width + 6, base, words, { size: 11, weight: 400, color: ink });
   if (node.cells) drawCells(pen, node, cell, theme, ruler, detail.details);
 }
 
-/** Inside before the value, or outside at the right where there is no room. Returns the right end of what is left. */
-function placeBadge(pen: Pen, node: SceneNode, look: NodeLook, from: number, right: number, base: number, theme: Theme, ruler: TextRuler): number {
+/** Inside before the value, or on the upper edge where there is no room: beside it stands a neighbour. Returns the right end of what is left. */
+function placeBadge(pen: Pen, node: SceneNode, look: NodeLook, from: number, right: number, theme: Theme, ruler: TextRuler): number {
   const width = badgeWidth(look.badge!, ruler);
   if (!node.cells && right - from >= width) {
     drawBadge(pen, look.badge!, right - width, node.y + node.h / 2 - 8, theme, ruler);
     return right - width - 6;
   }
-  drawBadge(pen, look.badge!, node.x + node.w + (node.cells ? 12 : 6), base - 12, theme, ruler);
+  drawBadge(pen, look.badge!, node.x + node.w - width - 2, node.y - 12, theme, ruler);
   return right;
 }
 

@@ -274,7 +274,10 @@ export class GraphCanvas {
 
   private meant(): Meant {
     return {
-      press: (at) => this.map.covers(at),
+      press: (at) => {
+        this.keyboard = false; // a ring would stay where the keys had been
+        return this.map.covers(at);
+      },
       dragTo: (at) => this.map.at && this.setCamera(lookAt(this.map.at, this.scene, this.camera, this.view, at)),
       pan: (dx, dy) => {
         const before = this.camera;
@@ -284,7 +287,12 @@ export class GraphCanvas {
       zoom: (at, factor) => this.setCamera(zoomAt(this.camera, at, factor)),
       click: (at) => {
         const target = this.targetAt(at);
-        if (target?.kind !== "node") return this.on.select(null);
+        if (target?.kind !== "node") {
+          this.walker = null;
+          this.label();
+          this.redraw();
+          return this.on.select(null);
+        }
         const { node, cell } = target;
         this.walker = node.id;
         this.label();
