@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from graphscope.capture.arrival import arrived
 from graphscope.capture.plan import Selection
 from graphscope.capture.step import AddressNumbers, stats_record
 from graphscope.capture.trace import captured_forward, checked_model
@@ -46,7 +47,6 @@ def check(model: nn.Module, *args: Any, loss_fn: Any = None, target: Any = None)
     if addresses is not None:
         run.add(addresses)
     run.add(PassRecord(step=0, pass_index=0, graph_id=graph.graph_id, training=model.training, grad_enabled=True))
-    for pending in capture.pending:
-        run.add(pending())
-    run.add(stats)
+    for record in arrived([*capture.pending, stats]):
+        run.add(record)
     return evaluate(run)

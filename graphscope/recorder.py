@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from graphscope.capture.arrival import Arrival
 from graphscope.capture.guard import Guard
 from graphscope.rules import evaluate
 from graphscope.run import Run
@@ -61,10 +62,10 @@ class Recorder:
             return
         batch = list(records)
         if self._queue.qsize() >= MOST_WAITING:
-            kept = [r for r in batch if not isinstance(r, (StepStats, *LAYER_STATS))]
+            kept = [r for r in batch if not _is_statistics(r)]
             self.dropped += len(batch) - len(kept)
             if len(kept) < len(batch):
-                self._missed.append([r for r in batch if isinstance(r, (StepStats, *LAYER_STATS))])
+                self._missed.append([r for r in batch if _is_statistics(r)])
             batch = kept
         self._queue.put(batch)
 
@@ -128,6 +129,7 @@ class Recorder:
                 self._guard.note(error)  # raising here would only end this thread
 
     def _take(self, batch: list[Any]) -> None:
+        batch = [record for item in batch for record in (item.records() if isinstance(item, Arrival) else (item,))]
         frames = self._writer.append(batch)
         places = self._writer.places
         for i, record in enumerate(batch):
@@ -149,6 +151,10 @@ class Recorder:
                 warnings.warn(f"A GraphScope view stopped following the run: {error}", stacklevel=1)
                 with self._lock:
                     self._subscribers.remove(subscriber)
+
+
+def _is_statistics(record: Any) -> bool:
+    return record.statistics if isinstance(record, Arrival) else isinstance(record, (StepStats, *LAYER_STATS))
 
 
 def framed(records: Sequence[Any]) -> list[bytes]:

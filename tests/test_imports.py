@@ -28,7 +28,7 @@ PYTHON = {
     "messages": "schema",
     "graph": "schema errors numpy",
     "run": "schema errors graph messages numpy safetensors google_crc32c",
-    "capture": "schema errors graph numpy torch",
+    "capture": "schema errors graph numpy torch triton",
     "rules": "schema errors graph run numpy",
     "recorder": "schema errors graph messages run capture rules numpy torch",
     "checking": "schema errors graph run capture rules torch",
@@ -99,6 +99,7 @@ LIGHT_MODULES = (
 )
 HEAVY_PACKAGES = (
     "torch",
+    "triton",
     "IPython",
     "matplotlib",
     "ipywidgets",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 
 from torch import Tensor
 
 from graphscope.capture.plan import Schedule
 from graphscope.capture.sentinel import BURST, EVERY, Sentinel, norm_of
+from graphscope.capture.summary import stays
 from graphscope.schema import Note
 
 
@@ -22,6 +24,7 @@ class Bursts:
         """Whether captured steps have the norm of all gradients, so that sampled ones are the same series."""
         self.on_anomaly: Callable[[], None] = lambda: None
         self._sentinel = Sentinel()
+        self._arrived: deque[tuple[int, float]] = deque(maxlen=1024)
         self._norm: float | None = None
         self._norm_cost = 0.0
         self._norm_due = 0.0
@@ -35,10 +38,12 @@ class Bursts:
 
         ``gradients`` makes the parameters' gradients; None where they are measured anyway. ``one`` is one of them.
         """
+        while self._arrived:
+            self._why = self._why or self._sentinel.loss(*self._arrived.popleft())
         if loss is not None and not self._loss_seen:
             self._loss_seen = True
             self._why = self._why or self._sentinel.loss(step, loss)
-        if loss is None and one is not None and one.device.type == "cpu":
+        if loss is None and one is not None and not stays(one):
             self._why = self._why or self._sentinel.gradient(step, one)
         if gradients is not None and self._wants_norm():
             started = time.perf_counter()
@@ -48,6 +53,10 @@ class Bursts:
             if self._norm is not None:
                 self._why = self._why or self._sentinel.gradient_norm(step, self._norm)
         return self._why is not None
+
+    def arrived(self, step: int, loss: float) -> None:
+        """A loss that was on a device, some steps later, on another thread."""
+        self._arrived.append((step, loss))
 
     def end_step(self, step: int, scalars: dict[str, float], captured: list[int]) -> list[Note]:
         """When a step is over -> the note of a burst that begins. Adds ``grad_norm`` where it was sampled.

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from graphscope.capture import native
+from graphscope.capture.device_rows import fields_of
 from graphscope.capture.histogram import SAMPLE_RUNS, sample_index
 from graphscope.capture.native import SAMPLE_RUN
-from graphscope.capture.summary import Row, dense, on_cpu, on_device, why_not
+from graphscope.capture.summary import Row, dense, on_cpu, stays, why_not
 from graphscope.capture.values import dtype_of, shape_of
 from graphscope.schema import COSINE_ESTIMATE, ESTIMATE
 
@@ -78,7 +79,7 @@ class Updates:
 def _difference(now: Tensor, before: Tensor) -> tuple[float, ...] | Tensor:
     with torch.no_grad():
         change = now - before if now.dtype == torch.float64 else now.float() - before.float()
-        return on_cpu(change) if change.device.type == "cpu" else on_device(change)
+        return fields_of(change) if stays(change) else on_cpu(change)
 
 
 class Directions:

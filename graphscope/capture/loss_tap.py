@@ -13,11 +13,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from graphscope.capture.arrival import Deferred
 from graphscope.capture.gradients import GradientHook, backward_roots, hook_gradient, loss_of
 from graphscope.capture.guard import Guard
 from graphscope.capture.loss_ops import loss_chain
 from graphscope.capture.source import user_line
+from graphscope.capture.summary import stays
 from graphscope.capture.values import tensors_in
+from graphscope.schema import ScalarRecord
 
 MOST_OUTPUTS = 16
 
@@ -81,9 +84,6 @@ class LossTap:
     def hook(self, output: Any, one: CapturedPass | None, look: Callable[[], None]) -> None:
         """Waits for the backward of one pass. ``look`` is called when it begins, before parameters get gradients."""
         outputs = [t for t in tensors_in(output) if t.requires_grad][:MOST_OUTPUTS]
-        if one is None:
-            # Reading a loss waits for its device; on a GPU that is only done on captured steps.
-            outputs = [t for t in outputs if t.device.type == "cpu"]
         ends: dict[int, int] = {}
         if one is not None:
             for tensor in outputs:
@@ -120,14 +120,30 @@ class LossTap:
             state.one.line = user_line(3)
 
     def known(self) -> float | None:
-        """The loss of the step's last pass as far as it can be read without waiting for a device."""
-        loss = self._loss if self._module_loss is None else self._module_loss
-        return float(loss) if loss is not None and loss.device.type == "cpu" else None
+        """The loss of the step's last pass if it can be read without waiting for a device."""
+        loss = self._last()
+        return None if loss is None or stays(loss) else float(loss)
 
     def scalars(self) -> dict[str, float]:
-        """``loss`` of the step's last pass; empty if none was seen."""
-        loss = self._loss if self._module_loss is None else self._module_loss
-        return {} if loss is None else {"loss": float(loss)}
+        """``loss`` of the step's last pass; empty if none was seen, or if it is on a device."""
+        loss = self.known()
+        return {} if loss is None else {"loss": loss}
+
+    def deferred(self, step: int, arrived: Callable[[int, float], None]) -> list[Deferred]:
+        """The loss that is on a device: a ScalarRecord once it arrives, of which ``arrived(step, loss)`` is told."""
+        loss = self._last()
+        if loss is None or not stays(loss):
+            return []
+
+        def make(arrays: Any) -> list[ScalarRecord]:
+            value = float(arrays[0][0])
+            arrived(step, value)
+            return [ScalarRecord(step=step, scalars={"loss": value})]
+
+        return [Deferred([loss], make, statistics=False)]
+
+    def _last(self) -> Tensor | None:
+        return self._loss if self._module_loss is None else self._module_loss
 
     def take_seconds(self) -> float:
         """Time that the hooks took since the last call."""

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from graphscope.capture import native
-from graphscope.capture.summary import dense, why_not
+from graphscope.capture.summary import dense, stays, why_not
 
 BURST = 8
 """Steps captured in full after an anomaly."""
@@ -105,7 +105,7 @@ def norm_of(gradients: Iterable[Tensor]) -> float | None:
 
     NaN or Inf in one of them makes it NaN or Inf.
     """
-    readable = [dense(g) for g in gradients if g.device.type == "cpu" and not why_not(g) and g.numel()]
+    readable = [dense(g) for g in gradients if not stays(g) and not why_not(g) and g.numel()]
     if not readable:
         return None
     with torch.no_grad():

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from graphscope.capture.modules import walk_modules
+from graphscope.capture.summary import stays
 
 MOST = 3
 """Parameters looked at: a loop clears all of them or none."""
@@ -52,7 +53,7 @@ class StaleGradients:
     def _is_stale(parameter: weakref.ref[nn.Parameter], gradient: weakref.ref[Tensor], version: int) -> bool | None:
         """None where nothing can be told: written since, by an accumulation."""
         p, g = parameter(), gradient()
-        if p is None or g is None or p.grad is not g or g.device.type != "cpu":
+        if p is None or g is None or p.grad is not g or stays(g):
             return False
         if not torch.count_nonzero(g):
             return False

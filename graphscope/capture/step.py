@@ -9,13 +9,14 @@ import numpy as np
 from torch import Tensor, nn
 
 from graphscope.capture.activations import Address, Key
+from graphscope.capture.arrival import Deferred
 from graphscope.capture.changes import Directions, Updates
 from graphscope.capture.forward import ForwardCapture
 from graphscope.capture.loss_ops import LossOp
 from graphscope.capture.plan import STRUCTURE_ONLY, Selection
-from graphscope.capture.summary import FIELDS, Row, collect, cosines_of, measure_all
+from graphscope.capture.summary import FIELDS, Row, collect, cosines_of, deferred, land, measure_all, stays
 from graphscope.graph import OpNode, Value
-from graphscope.schema import ROLES, AddressTable, GraphRecord, PassRecord, StepStats
+from graphscope.schema import ROLES, AddressTable, GraphRecord, PassRecord, ScalarRecord, StepStats
 
 
 class AddressNumbers:
@@ -72,9 +73,27 @@ class ParameterCapture:
             self.rows[(name, 0, 0), "update"] = row
 
 
-def stats_record(step: int, pass_index: int, rows: Mapping[Key, Row], numbers: Callable[[Address], int]) -> StepStats:
-    """Rows -> one table; the only place of a step that waits for a device."""
+def stats_record(
+    step: int, pass_index: int, rows: Mapping[Key, Row], numbers: Callable[[Address], int]
+) -> StepStats | Deferred:
+    """Rows -> one table; of rows on a device, what becomes one when their values have arrived."""
     keys, items = list(rows), list(rows.values())
+    addresses = np.array([numbers(address) for address, _ in keys], dtype=np.uint32)
+    roles = np.array([ROLES.index(role) for _, role in keys], dtype=np.uint8)
+    waiting = deferred(items)
+    if not waiting:
+        return _table(step, pass_index, addresses, roles, items)
+
+    def arrived(arrays: Sequence[np.ndarray]) -> list[Any]:
+        land(items, arrays)
+        stats = _table(step, pass_index, addresses, roles, items)
+        norm = gradient_norm([stats])
+        return [stats] if norm is None else [stats, ScalarRecord(step=step, scalars={"grad_norm": norm})]
+
+    return Deferred(waiting, arrived)
+
+
+def _table(step: int, pass_index: int, addresses: np.ndarray, roles: np.ndarray, items: list[Row]) -> StepStats:
     table, histogram_row, histogram = collect(items)
     dtypes = list(dict.fromkeys(row.dtype for row in items))
     columns = {name: table[:, i] for i, name in enumerate(FIELDS)}
@@ -83,8 +102,8 @@ def stats_record(step: int, pass_index: int, rows: Mapping[Key, Row], numbers: C
     return StepStats(
         step=step,
         pass_index=pass_index,
-        address=np.array([numbers(address) for address, _ in keys], dtype=np.uint32),
-        role=np.array([ROLES.index(role) for _, role in keys], dtype=np.uint8),
+        address=addresses,
+        role=roles,
         flags=np.array([row.flags for row in items], dtype=np.uint8),
         dtype=np.array([dtypes.index(row.dtype) for row in items], dtype=np.uint8),
         ndim=np.array([len(row.shape) for row in items], dtype=np.uint8),
@@ -185,9 +204,14 @@ class Pass:
                 topology=None if self.capture.error else self.topology,
             )
         )
-        records += [pending() for pending in self.capture.pending]
+        records += [record for pending in self.capture.pending for record in ready(pending)]
         self.capture.finish()
         return records
+
+
+def ready(pending: Deferred) -> Sequence[Any]:
+    """What a layer recorded of itself: its record, or where that is on a device, what becomes one."""
+    return [pending] if any(stays(t) for t in pending.tensors) else pending.now()
 
 
 def gradient_norm(records: Sequence[Any]) -> float | None:

@@ -3,14 +3,14 @@
 On a CPU the C kernel reads the tensor once (native.py). Where it was not built, torch operations give the same, more
 slowly: the cheap reductions come first (sum, norm, aminmax, count_nonzero: 5 to 47 times faster than var_mean and
 isnan().sum() there); exact NaN and Inf counts are taken only if sum or norm is not finite, which one non-finite element
-always makes them. On other devices everything stays on the device, unsynchronised, until ``collect`` copies all rows
-of a step at once.
+always makes them. On other devices everything stays on the device (device_rows.py), unsynchronised, until one copy
+brings all rows of a step (arrival.py).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphscope.capture import native
+from graphscope.capture import device_rows, native
 from graphscope.capture.histogram import HISTOGRAM_EXACT_BELOW, histogram_of
 from graphscope.capture.values import dtype_of, is_wrapped, shape_of
 from graphscope.schema import HISTOGRAM_BINS, HISTOGRAM_ESTIMATE, NOT_MEASURED
@@ -27,12 +27,14 @@ EXACT_BELOW = 65_536
 """Elements up to which sums are taken in float64."""
 FIELDS = ("mean", "std", "min", "max", "absmax", "l2", "zeros", "nan", "pos_inf", "neg_inf")
 
+HERE = ("cpu",)
+"""Devices whose memory is read at once."""
 NOTHING_FINITE = (*(math.nan,) * 6, 0)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Row:
-    """Statistics of one tensor. ``values`` holds FIELDS in order, as floats or as one device tensor."""
+    """Statistics of one tensor. ``values`` holds FIELDS in order; while it is on a device, a histogram behind them."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -45,6 +47,12 @@ class Row:
     unmeasured: str = ""
     cosine: Any = math.nan
     """Of a parameter's gradient with the one captured before; NaN is unknown."""
+    sums: bool = False
+    """Whether ``values`` on a device are sums, of which ``land`` makes FIELDS."""
+
+    def parts(self) -> list[Tensor]:
+        """What of it is on a device."""
+        return [part for part in (self.values, self.cosine) if isinstance(part, Tensor)]
 
 
 def why_not(tensor: Tensor) -> str:
@@ -85,12 +93,41 @@ def measure(tensor: Tensor, *, histogram: bool = True) -> Row:
         return row
     with torch.no_grad():
         x = x.detach().reshape(-1)
+        if stays(x):
+            if device_rows.is_capturing(x):
+                row.unmeasured, row.flags = device_rows.CAPTURING, NOT_MEASURED
+                return row
+            row.values, row.sums, sampled = device_rows.write(x, histogram)
+            row.flags |= HISTOGRAM_ESTIMATE if sampled else 0
+            return row
         x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        row.values = on_cpu(x) if x.device.type == "cpu" else on_device(x)
+        row.values = on_cpu(x)
         if histogram:
             row.histogram, sampled = histogram_of(x)
             row.flags |= HISTOGRAM_ESTIMATE if sampled else 0
     return row
+
+
+def stays(x: Tensor) -> bool:
+    """Whether a tensor's numbers are read where they are, and its row is fetched at the end of the step."""
+    return x.device.type not in HERE
+
+
+def deferred(rows: Iterable[Row]) -> list[Tensor]:
+    """What of the rows is on a device, in an order that ``land`` expects; each row once."""
+    return [part for row in dict.fromkeys(rows) for part in row.parts()]
+
+
+def land(rows: Iterable[Row], arrays: Sequence[np.ndarray]) -> None:
+    """The values of ``deferred(rows)`` -> into the rows."""
+    coming = iter(arrays)
+    for row in dict.fromkeys(rows):
+        if isinstance(row.values, Tensor):
+            array = next(coming)
+            row.values = device_rows.fields_of_sums(array[:10]) if row.sums else array[:10]
+            row.histogram = array[10:] if len(array) > 10 else None
+        if isinstance(row.cosine, Tensor):
+            row.cosine = float(next(coming)[0])
 
 
 def measure_all(tensors: Iterable[Tensor]) -> list[Row]:
@@ -118,6 +155,8 @@ def measure_all(tensors: Iterable[Tensor]) -> list[Row]:
 
 def path_of(tensor: Tensor | None) -> str:
     """Which code takes the statistics of tensors like this one, for ``RunHeader.statistics``."""
+    if tensor is not None and tensor.is_cuda:
+        return "torch" if device_rows.kernel()[0] is None else "triton"
     on_cpu = tensor is None or tensor.device.type == "cpu"
     return "native" if on_cpu and native.library is not None else "torch"
 
@@ -188,70 +227,32 @@ def _rescaled(x: Tensor) -> tuple[float, ...]:
     return (mean, std, low, high, peak, l2, x.numel() - int(torch.count_nonzero(x)), 0, 0, 0)
 
 
-def on_device(x: Tensor) -> Tensor:
-    """FIELDS as one float64 tensor on the tensor's device, without a synchronisation."""
-    finite = x.isfinite()
-    safe = torch.where(finite, x, torch.zeros_like(x)).double()
-    m = finite.sum()
-    mean = safe.sum() / m
-    centred = torch.where(finite, safe - mean, torch.zeros_like(safe))
-    std = (centred.square().sum() / m).sqrt()
-    low = torch.where(finite, safe, torch.full_like(safe, math.inf)).amin()
-    high = torch.where(finite, safe, torch.full_like(safe, -math.inf)).amax()
-    none = m == 0
-    nothing = torch.full((), math.nan, dtype=torch.float64, device=x.device)
-    moments = [mean, std, low, high, safe.abs().amax(), safe.square().sum().sqrt()]
-    counts = [(x == 0).sum(), x.isnan().sum(), (x == math.inf).sum(), (x == -math.inf).sum()]
-    return torch.stack([torch.where(none, nothing, v) for v in moments] + [c.double() for c in counts])
-
-
 def collect(rows: list[Row]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows -> (FIELDS [n, 10] float64, numbers of the rows with a histogram [m], histograms [m, 128] uint32).
 
-    One copy per device for all rows: this is the only place that waits for a GPU.
+    What is still on a device is waited for here; the rows of a watched step have arrived by then.
     """
+    if waiting := deferred(rows):
+        land(rows, [part.detach().to("cpu", torch.float64).reshape(-1).numpy() for part in waiting])
     table = np.full((len(rows), len(FIELDS)), np.nan)
-    waiting: dict[torch.device, list[int]] = {}
     for i, row in enumerate(rows):
-        if isinstance(row.values, Tensor):
-            waiting.setdefault(row.values.device, []).append(i)
-        elif row.values is not None:
+        if row.values is not None:
             table[i] = row.values
         else:
             table[i, 6:] = 0
-    for numbers in waiting.values():
-        table[numbers] = torch.stack([rows[i].values for i in numbers]).cpu().numpy()
-    for i, row in enumerate(rows):
         if row.read and row.read != row.count:
             table[i, 5] *= math.sqrt(row.count / row.read)
             table[i, 6:] = np.round(table[i, 6:] * (row.count / row.read))
     with_histogram = [i for i, row in enumerate(rows) if row.histogram is not None]
     histograms = np.zeros((len(with_histogram), HISTOGRAM_BINS), dtype=np.uint32)
-    by_device: dict[torch.device, list[int]] = {}
     for at, i in enumerate(with_histogram):
-        if isinstance(rows[i].histogram, Tensor):
-            by_device.setdefault(rows[i].histogram.device, []).append(at)
-        else:
-            histograms[at] = rows[i].histogram.clip(0, 2**32 - 1)
-    for places in by_device.values():
-        stacked = torch.stack([rows[with_histogram[at]].histogram for at in places])
-        histograms[places] = stacked.cpu().numpy().clip(0, 2**32 - 1)
-    for at, i in enumerate(with_histogram):
-        if rows[i].read != rows[i].count:
-            scaled = histograms[at].astype(np.float64) * (rows[i].count / rows[i].read)
-            histograms[at] = scaled.round().clip(0, 2**32 - 1).astype(np.uint32)
+        row = rows[i]
+        scale = row.count / row.read if row.read != row.count else 1
+        counts = row.histogram * scale if scale != 1 else row.histogram
+        histograms[at] = np.round(counts).clip(0, 2**32 - 1)
     return table, np.array(with_histogram, dtype=np.uint32), histograms
 
 
 def cosines_of(rows: list[Row]) -> np.ndarray:
-    """[n] float32; one copy per device."""
-    found = np.full(len(rows), np.nan, dtype=np.float32)
-    waiting: dict[torch.device, list[int]] = {}
-    for i, row in enumerate(rows):
-        if isinstance(row.cosine, Tensor):
-            waiting.setdefault(row.cosine.device, []).append(i)
-        else:
-            found[i] = row.cosine
-    for numbers in waiting.values():
-        found[numbers] = torch.stack([rows[i].cosine for i in numbers]).cpu().numpy()
-    return found
+    """[n] float32, of rows that have arrived."""
+    return np.array([row.cosine for row in rows], dtype=np.float32)

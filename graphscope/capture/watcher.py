@@ -24,6 +24,7 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
+from graphscope.capture.arrival import sent
 from graphscope.capture.bursts import Bursts
 from graphscope.capture.changes import Directions
 from graphscope.capture.compiled import COMPILED_GLOBAL, calls_compiled_globals
@@ -65,7 +66,7 @@ class Watcher:
         self.schedule = schedule
         self.selection = selection
         self.guard = guard
-        self.sink = sink
+        self.sink: Sink = lambda records: sink(sent(records))
         self.step = 0
         self.epoch: int | None = None
         self.logged: dict[str, float] = {}
@@ -324,6 +325,7 @@ class Watcher:
         records: list[Any] = list(self._log.flush(self.step))
         captured = self._parameters is not None or not all(one.unplanned for one in self._passes)
         scalars = {**self._tap.scalars(), **learning_rate(optimizer), **self.logged}
+        records += self._tap.deferred(self.step, self.bursts.arrived)
         records += self._pass_records(self._parameters)
         if captured:
             self.captured_steps += 1

@@ -17,6 +17,11 @@ MOST_ROWS = 40
 MOST_FINDINGS = 20
 MOST_NOTES = 10
 UNKNOWN = "–"
+_STATISTICS = {
+    "native": "the C kernel",
+    "torch": "torch operations (slower: no kernel of ours was built, or none serves this device)",
+    "triton": "a Triton kernel on the GPU (never measured on one by its authors)",
+}
 
 
 def summary_text(run: Run) -> str:
@@ -77,6 +82,8 @@ def _head(run: Run) -> Iterator[str]:
         known += [f"{len(run.headers)} files of {header.world_size} ranks"] if len(run.headers) > 1 else []
         if known:
             yield f"  {', '.join(known)}"
+    if header is not None and header.statistics in _STATISTICS:
+        yield f"  Statistics by {_STATISTICS[header.statistics]}"
     overhead = run.overhead
     if overhead is not None:
         steady, every = run.steady_overhead, "" if header is None else plain(header.every)

@@ -32,7 +32,7 @@ class RunHeader:
     python: str = ""
     """Version of Python."""
     statistics: str = "torch"
-    """Which code computes statistics: ``torch`` (torch operations) or ``native`` (the C kernel)."""
+    """Which code computes statistics: ``native`` (C kernel), ``triton`` (GPU kernel), ``torch`` (torch operations)."""
     device: str = ""
     """Device of the first parameter."""
     every: str = "auto"

@@ -73,7 +73,7 @@ export interface RunHeader {
   readonly torch: string;
   /** Version of Python. */
   readonly python: string;
-  /** Which code computes statistics: `torch` (torch operations) or `native` (the C kernel). */
+  /** Which code computes statistics: `native` (C kernel), `triton` (GPU kernel), `torch` (torch operations). */
   readonly statistics: string;
   /** Device of the first parameter. */
   readonly device: string;

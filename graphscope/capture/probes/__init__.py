@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
+from graphscope.capture.arrival import Deferred
 from graphscope.capture.probes import batchnorm, dropout
-from graphscope.schema import LayerStats
 
 PROBES = (batchnorm, dropout)
 
-Pending = Callable[[], LayerStats]
-"""Called at the end of the step, where a device may be waited for."""
+Pending = Deferred
+"""What a layer measured; its numbers may still be on a device."""
 
 
 def probe_of(module: nn.Module) -> Any | None:

@@ -6,7 +6,7 @@ and it is then that the difference matters.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from graphscope.capture import native
-from graphscope.capture.summary import why_not
+from graphscope.capture.arrival import Deferred
+from graphscope.capture.summary import stays, why_not
 from graphscope.schema import BatchNormStats
 
 LAYERS = (nn.modules.batchnorm._BatchNorm,)
@@ -34,9 +35,9 @@ def channel_moments(x: Tensor) -> tuple[Tensor, Tensor, int]:
     count = x.numel() // max(1, x.shape[1])
     if not why_not(x) and (moments := native.channel_moments(x)) is not None:
         return *moments, count
-    if x.dim() > 2 and x.dtype == torch.float32:
+    if x.dim() > 2 and x.dtype == torch.float32 and not stays(x):  # on a GPU the comparison would wait
         mean, variance = _from_norms(x.reshape(x.shape[0], x.shape[1], -1))
-        if x.device.type == "cpu" and bool((variance > 1e-3 * mean.square()).all()):
+        if bool((variance > 1e-3 * mean.square()).all()):
             return mean, variance, count
     # Where the mean dwarfs the spread the difference above is rounding; var_mean is 20 times slower and exact.
     wide = x if x.device.type == "mps" else x.double()
@@ -54,31 +55,27 @@ def _from_norms(rows: Tensor) -> tuple[Tensor, Tensor]:
 
 def after(
     step: int, fqn: str, call: int, module: Any, args: tuple[Any, ...], output: Any, state: None
-) -> Callable[[], BatchNormStats] | None:
-    """One call of the layer -> its statistics, read when the step ends; None for an input that has no values."""
+) -> Deferred | None:
+    """One call of the layer -> its statistics; None for an input that has no values."""
     x = args[0] if args else None
     if not isinstance(x, Tensor) or x.dim() < 2 or not x.numel() or x.device.type == "meta":
         return None
     mean, variance, count = channel_moments(x)
-    kept = {name: _copy(getattr(module, name)) for name in ("running_mean", "running_var", "weight", "bias")}
-    tracked = _copy(module.num_batches_tracked)
+    names = ("running_mean", "running_var", "weight", "bias", "num_batches_tracked")
+    kept = {name: value for name in names if (value := _copy(getattr(module, name))) is not None}
     training = module.training or module.running_mean is None
     momentum, eps = module.momentum, module.eps
 
-    def read() -> BatchNormStats:
-        columns = {name: None if value is None else _numbers(value) for name, value in kept.items()}
-        return BatchNormStats(
+    def make(arrays: Sequence[np.ndarray]) -> list[BatchNormStats]:
+        columns: dict[str, Any] = {**dict.fromkeys(names), **dict(zip(kept, arrays[2:], strict=True))}
+        tracked = columns.pop("num_batches_tracked")
+        return [BatchNormStats(
             step=step, fqn=fqn, call=call, training=training, momentum=momentum, eps=eps, count=count,
-            batches_tracked=None if tracked is None else int(tracked),
-            batch_mean=_numbers(mean), batch_var=_numbers(variance), **columns,
-        )  # fmt: skip
+            batches_tracked=None if tracked is None else int(tracked[0]),
+            batch_mean=arrays[0], batch_var=arrays[1], **columns,
+        )]  # fmt: skip
 
-    return read
-
-
-def _numbers(value: Tensor) -> np.ndarray:
-    """A copy: an array that shared the tensor's memory would keep the tensor for as long as the record."""
-    return value.cpu().double().numpy().copy()
+    return Deferred([mean, variance, *kept.values()], make)
 
 
 def _copy(value: Tensor | None) -> Tensor | None:

@@ -6,12 +6,14 @@ drops nothing, and that is the bug users look for. Counting before and after als
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from graphscope.capture.arrival import Deferred
 from graphscope.capture.values import tensors_in
 from graphscope.schema import DropoutStats
 
@@ -30,7 +32,7 @@ def before(module: nn.Module, args: tuple[Any, ...]) -> Tensor | None:
 
 def after(
     step: int, fqn: str, call: int, module: Any, args: tuple[Any, ...], output: Any, state: Tensor | None
-) -> Callable[[], DropoutStats] | None:
+) -> Deferred | None:
     """One call of the layer -> its statistics; None for a layer whose dropped units are not zero."""
     outputs = tensors_in(output)
     if state is None or not outputs:
@@ -43,11 +45,11 @@ def after(
     whole_channels = isinstance(module, _CHANNELWISE) and len(shape) > 2
     units = shape[0] * shape[1] if whole_channels else count
 
-    def read() -> DropoutStats:
-        nonzero, kept = int(state), int(left)
-        return DropoutStats(
+    def make(arrays: Sequence[np.ndarray]) -> list[DropoutStats]:
+        nonzero, kept = int(arrays[0][0]), int(arrays[1][0])
+        return [DropoutStats(
             step=step, fqn=fqn, call=call, p=p, training=training, nonzero=nonzero, count=count, units=units,
             dropped=(nonzero - kept) / nonzero if nonzero else None, drops="channels" if whole_channels else "values",
-        )  # fmt: skip
+        )]  # fmt: skip
 
-    return read
+    return Deferred([state, left], make)
