@@ -63,9 +63,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.set_defaults(command=_report)
 
-    export = commands.add_parser("export", help="write the statistics (.csv) or the graph (.json, .dot, .svg)")
+    export = commands.add_parser("export", help="write a run in a form that other programs read")
     export.add_argument("run", help="run directory or .gscope file")
-    export.add_argument("-o", "--output", required=True, metavar="FILE", help="its ending says what is written")
+    form = export.add_mutually_exclusive_group(required=True)
+    form.add_argument(
+        "-o", "--output", metavar="FILE",
+        help="its ending says what is written: the statistics (.csv) or the graph (.json, .dot, .svg)",
+    )  # fmt: skip
+    form.add_argument("--jsonl", metavar="FILE", help="everything as JSON lines, one object a row; - is the terminal")
+    form.add_argument(
+        "--tensorboard", metavar="DIR", help="scalars, histograms and graph as event files (needs tensorboard)"
+    )
     export.set_defaults(command=_export)
 
     # Only named here, so that help lists it: its arguments are those of graphscope.training_shell.
@@ -103,7 +111,19 @@ def _report(arguments: argparse.Namespace) -> int:
 
 def _export(arguments: argparse.Namespace) -> int:
     from graphscope.reports.export import export
+    from graphscope.reports.export_jsonl import export_jsonl
+    from graphscope.reports.export_tensorboard import export_tensorboard
     from graphscope.run import load
 
-    print(f"wrote {export(load(arguments.run), Path(arguments.output))}", flush=True)
+    run = load(arguments.run)
+    if arguments.jsonl == "-":
+        export_jsonl(run, "-")
+        return 0
+    if arguments.jsonl:
+        written = export_jsonl(run, arguments.jsonl)
+    elif arguments.tensorboard:
+        written = str(export_tensorboard(run, arguments.tensorboard))
+    else:
+        written = str(export(run, Path(arguments.output)))
+    print(f"wrote {written}", flush=True)
     return 0

@@ -58,6 +58,21 @@ def test_export_writes_without_torch(tmp_path: Path) -> None:
     assert (tmp_path / "out.csv").read_text().startswith("step,pass_index,fqn")
 
 
+def test_json_lines_go_to_a_file_or_the_terminal_without_torch(tmp_path: Path) -> None:
+    done = shell("export", RUN, "--jsonl", "-")
+    assert done.returncode == 0, done.stderr.decode()
+    assert main(["export", RUN, "--jsonl", str(tmp_path / "out.jsonl")]) == 0
+    assert done.stdout == (tmp_path / "out.jsonl").read_bytes() and done.stdout.startswith(b'{"kind":"run",')
+
+
+def test_export_wants_one_form(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ([], ["-o", "x.csv", "--jsonl", "-"]):
+        with pytest.raises(SystemExit) as left:
+            main(["export", RUN, *arguments])
+        assert left.value.code == 2
+    assert "not allowed with argument" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(not (ROOT / "graphscope" / "static" / "report.js").exists(), reason="the viewer is not built")
 def test_report_writes_one_page_without_torch(tmp_path: Path) -> None:
     page = tmp_path / "page.html"

@@ -63,6 +63,7 @@ DOORS = {
     ("graph", "_repr_mimebundle_", "jupyter"),
     ("run", "dataframe_of", "pandas"),
     ("run", "_repr_mimebundle_", "jupyter"),
+    ("reports", "message_classes", "tensorboard"),
     ("session", "widget", "jupyter"),
     ("session", "_repr_mimebundle_", "jupyter"),
     ("training", "widget", "jupyter"),
@@ -108,6 +109,7 @@ HEAVY_PACKAGES = (
     "pandas",
     "networkx",
     "graphviz",
+    "tensorboard",
 )
 
 

@@ -16,6 +16,7 @@ MOST_ROWS = 40
 """Rows of the table of layers; more are counted."""
 MOST_FINDINGS = 20
 MOST_NOTES = 10
+MOST_RANKS = 16
 UNKNOWN = "–"
 _STATISTICS = {
     "native": "the C kernel",
@@ -84,6 +85,7 @@ def _head(run: Run) -> Iterator[str]:
             yield f"  {', '.join(known)}"
     if header is not None and header.statistics in _STATISTICS:
         yield f"  Statistics by {_STATISTICS[header.statistics]}"
+    yield from _ranks(run)
     overhead = run.overhead
     if overhead is not None:
         steady, every = run.steady_overhead, "" if header is None else plain(header.every)
@@ -94,6 +96,20 @@ def _head(run: Run) -> Iterator[str]:
             yield f"  A captured step cost {1e3 * median(costs):,.2f} ms, at most {1e3 * max(costs):,.2f} ms"
     if run.damaged:
         yield f"  {count_text(run.damaged)} damaged record{'s' if run.damaged > 1 else ''} left out"
+
+
+def _ranks(run: Run) -> Iterator[str]:
+    """One line for each process of a run that has several."""
+    ranks = run.ranks
+    if len(ranks) < 2:
+        return
+    for one in ranks[:MOST_RANKS]:
+        seen = f", last seen {plain(one.last_seen)}" if one.last_seen else ""
+        last = "no step yet" if one.last_step is None else f"last step {count_text(one.last_step)}"
+        restarts = f", {count_text(one.files)} files" if one.files > 1 else ""
+        yield f"  Rank {one.rank}: {last}{seen}; {'finished' if one.finished else 'not finished'}{restarts}"
+    if len(ranks) > MOST_RANKS:
+        yield f"  and {count_text(len(ranks) - MOST_RANKS)} more ranks"
 
 
 def _graph(graph: Graph | None) -> Iterator[str]:

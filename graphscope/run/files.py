@@ -16,8 +16,8 @@ from graphscope.schema import Note, RunHeader
 
 MAX_FILES = 4_096
 """Files of one directory that are opened."""
-MAX_RUN_BYTES = 2 << 30
-"""Bytes of all files together that are read into memory."""
+MAX_RUN_BYTES = 32 << 30
+"""Bytes of all files together that are looked through."""
 
 
 def load(path: str | os.PathLike[str]) -> Run:
@@ -39,12 +39,10 @@ def load(path: str | os.PathLike[str]) -> Run:
         files = _files_in(given, asked) if given.is_dir() else [given]
     except (OSError, ValueError) as error:
         raise RunFileError(f"{asked}: {error}. Wanted: a run directory or a .gscope file.") from None
-    run = Run()
     words: list[str] = []
-    room = MAX_RUN_BYTES
-    for file in _of_newest_run(files, words):
-        with RunReader(file) as reader:
-            room -= _add_all(run, reader, room, words)
+    chosen = _of_newest_run(files, words)
+    run, room = _run_of([file for file, _ in chosen], words)
+    run._load_rank = lambda rank: _run_of([file for file, of in chosen if of == rank], [])[0]
     if not any(True for _ in run.records(())):
         places = f"{run.damaged:,} damaged place{'s' if run.damaged != 1 else ''}"
         why = f"; there are {places}" if run.damaged > 1 else f"; there is {places}" if run.damaged else ""
@@ -55,6 +53,15 @@ def load(path: str | os.PathLike[str]) -> Run:
     for text in (*words, *_losses(run)):
         run.add(Note(severity="warning", text=text))
     return run
+
+
+def _run_of(files: Sequence[Path], words: list[str]) -> tuple[Run, int]:
+    """Files, lowest rank first -> their run, and how many of MAX_RUN_BYTES are left."""
+    run, room = Run(), MAX_RUN_BYTES
+    for file in files:
+        with RunReader(file) as reader:
+            room -= _add_all(run, reader, room, words)
+    return run, room
 
 
 def _files_in(directory: Path, asked: str) -> list[Path]:
@@ -76,15 +83,15 @@ def _files_in(directory: Path, asked: str) -> list[Path]:
     raise RunFileError(f"{asked}: this directory holds no .gscope file. {hint}")
 
 
-def _of_newest_run(files: Sequence[Path], words: list[str]) -> list[Path]:
-    """The files of one run, lowest rank first; where a directory holds several runs, those of the newest."""
+def _of_newest_run(files: Sequence[Path], words: list[str]) -> list[tuple[Path, int | None]]:
+    """The files of one run with their ranks, lowest first; of several runs in a directory, the newest's."""
     headers: dict[Path, RunHeader | None] = {}
     for file in files:
         with RunReader(file) as reader:
             headers[file] = reader.peek()
     newest = max((header for header in headers.values() if header), key=lambda header: header.created, default=None)
     if newest is None:
-        return list(files)
+        return [(file, None) for file in files]
     runs = {header.run_id for header in headers.values() if header}
     chosen = [
         file
@@ -98,7 +105,8 @@ def _of_newest_run(files: Sequence[Path], words: list[str]) -> list[Path]:
             f"Load a single file for another one: {listed(others)}."
         )
     order = {file: (header.rank, header.created) if header else (1 << 62, "") for file, header in headers.items()}
-    return sorted(chosen, key=lambda file: order[file])
+    ranked = [(file, header.rank if (header := headers[file]) else None) for file in chosen]
+    return sorted(ranked, key=lambda one: order[one[0]])
 
 
 def _add_all(run: Run, reader: RunReader, room: int, words: list[str]) -> int:

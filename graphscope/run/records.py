@@ -17,6 +17,7 @@ from graphscope.run.codec import encode, with_arrays
 from graphscope.run.frames import frame
 from graphscope.run.glance import Glance
 from graphscope.run.places import Place
+from graphscope.run.ranks import FileSeen
 from graphscope.run.stats import Entry, StatsIndex
 from graphscope.run.steps import StepColumns
 from graphscope.schema import (
@@ -71,6 +72,7 @@ class RunRecords:
         self._topologies = 0
         """Topologies of the files before this one: each file numbers its own from 0."""
         self._most_topologies = 0
+        self._files: list[FileSeen] = []
 
     def begin_file(self) -> None:
         """What is added from now on comes from another file, which numbers its addresses and topologies anew."""
@@ -98,6 +100,7 @@ class RunRecords:
             case RunHeader():
                 self.headers.append(record)
                 self._rank = record.rank
+                self._files.append(FileSeen(record.rank, record.created))
             case AddressTable():
                 known = len(self.address_table)
                 self._numbers.add(record)
@@ -126,7 +129,12 @@ class RunRecords:
                 self.notes.append(record)
             case RunEnd():
                 self.ends.append(record)
+                if self._files:
+                    self._files[-1].finished = True
             case StepRecord():
+                if self._files:
+                    self._files[-1].steps += 1
+                    self._files[-1].last_step, self._files[-1].seconds = record.step, record.seconds
                 step = self._numbered(record)
                 return self._of_first_rank(lambda: self._columns.add(step), self._columns)
             case PassRecord():

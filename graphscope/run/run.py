@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from graphscope.errors import NoSuchStep, RunFileError, UnknownAddress, UnknownN
 from graphscope.graph import Graph
 from graphscope.run.addresses import Address, AddressLike, address_of
 from graphscope.run.dataframe import dataframe_of
+from graphscope.run.ranks import NEEDS, RankSeen, aligned, merged, ranks_of
 from graphscope.run.records import MAX_BYTES, RunRecords
 from graphscope.run.stats import key_of
 from graphscope.run.steps import StepRecords
@@ -45,6 +46,9 @@ class Run(RunRecords):
     def __init__(self, *, max_bytes: int = MAX_BYTES) -> None:
         super().__init__(max_bytes=max_bytes)
         self._graphs: dict[str, Graph] = {}
+        self._load_rank: Callable[[int], Run] | None = None
+        """Reads the files of one rank of a run that has several."""
+        self._ranks: dict[int, Run] = {}
 
     # What the run is
 
@@ -100,6 +104,70 @@ class Run(RunRecords):
         """What the rules found, the latest of each (rule, fqn, call), errors first."""
         with self._lock:
             return sorted(self._findings.values(), key=lambda finding: _SEVERITY[finding.severity])
+
+    # Processes
+
+    @property
+    def ranks(self) -> list[RankSeen]:
+        """The processes of the run, how far each of them came and when it was last seen."""
+        with self._lock:
+            return ranks_of(self._files)
+
+    def rank(self, number: int) -> Run:
+        """What one process recorded, as a run of its own. Raises UnknownName for a rank that has no file here."""
+        known = [one.rank for one in self.ranks]
+        if number not in known:
+            raise UnknownName(f"run.rank({number!r:.40}): this run has files of the ranks {listed(known) or 'none'}.")
+        if len(known) == 1 or self._load_rank is None:
+            return self
+        if number not in self._ranks:
+            self._ranks[number] = self._load_rank(number)
+        return self._ranks[number]
+
+    def rank_series(
+        self, address: AddressLike, stat: str, role: str = "activation"
+    ) -> tuple[Steps, list[int], npt.NDArray[np.float64]]:
+        """One statistic of each process: steps, ranks, and [ranks, steps] with NaN where one did not measure it.
+
+        Raises as :meth:`series`.
+        """
+        self.series(address, stat, role)
+        steps, values = self._of_ranks(address, stat, role)
+        return steps, [one.rank for one in self.ranks], values
+
+    def merged_series(self, address: AddressLike, stat: str, role: str = "activation") -> tuple[Steps, Values]:
+        """One statistic of all processes, as if their tensors were one: steps and values.
+
+        Counts are sums, ``l2`` the root of the sum of squares, ``min``, ``max`` and ``absmax`` the extremes, ``mean``
+        and ``std`` combined by the number of finite elements. That is what is meant for activations and for what is
+        sharded; of tensors that every rank holds alike (parameters, reduced gradients) counts and ``l2`` count each
+        copy. A step that only some ranks measured is that of those. Raises as :meth:`series`.
+        """
+        if stat not in NEEDS:
+            self.series(address, stat, role)
+            raise UnknownName(f"run.merged_series(..., {stat!r:.60}): merged are {', '.join(NEEDS)}.")
+        steps, _, _ = self.rank_series(address, stat, role)
+        parts: dict[str, Any] = {}
+        for name in NEEDS[stat]:
+            if name == "finite":
+                counts, bad = (self._of_ranks(address, part, role)[1] for part in ("count", "nan"))
+                parts[name] = counts - bad - self._of_ranks(address, "inf", role)[1]
+            else:
+                parts[name] = self._of_ranks(address, name, role)[1]
+        return steps, merged(stat, parts)
+
+    def _of_ranks(self, address: AddressLike, stat: str, role: str) -> tuple[Steps, Values]:
+        """Like rank_series, for any column."""
+        found = address_of(address)
+        none = np.zeros(0, np.int64), np.zeros(0)
+        parts = []
+        for one in self.ranks:
+            run = self.rank(one.rank)
+            with run._lock:
+                number = run.address_table.number(found)
+                key = None if number is None else key_of(number, ROLES.index(role))
+                parts.append(run._stats.series(key, stat) if key in run._stats.keys and key is not None else none)
+        return aligned(parts)
 
     # Graphs
 
