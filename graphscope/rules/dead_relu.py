@@ -37,12 +37,14 @@ def dead_relu(news: News) -> Iterator[Finding]:
         if graph.graph_id not in memory["relus"]:
             memory["relus"][graph.graph_id] = _relus(news, graph)
         relus: dict[Address, OpNode] = memory["relus"][graph.graph_id]
-        for row in np.flatnonzero(stats.role == ROLES.index("activation")).tolist():
+        if not relus:
+            continue
+        for row in np.flatnonzero((stats.role == ROLES.index("activation")) & (stats.count > 0)).tolist():
             address = news.address(int(stats.address[row]))
             node = relus.get(address)
-            count = int(stats.count[row])
-            if node is None or not count:
+            if node is None:
                 continue
+            count = int(stats.count[row])
             share = int(stats.zeros[row]) / count
             steps, seen, first = memory["row"].get(address, (0, 0, stats.step))
             memory["row"][address] = steps, seen, first = (

@@ -24,22 +24,24 @@ SHOWN = 3
 def parameter_without_gradient(news: News) -> Iterator[Finding]:
     """Those that are read but cut off from the loss, and those that no op reads; one sight of each a recorded step."""
     memory = news.memory.setdefault("parameter-without-gradient", {"without": {}, "had": set()})
-    without: dict[str, int] = memory["without"]
+    counts: dict[int, int] = memory["without"]  # by the number of its address, as a row has it
     for stats in news.stats:
         having, own = (
-            {news.address(int(n)).fqn for n in stats.address[stats.role == ROLES.index(role)]}
-            for role in ("parameter_gradient", "parameter")
+            set(stats.address[stats.role == ROLES.index(role)].tolist()) for role in ("parameter_gradient", "parameter")
         )
         if not having:
             continue  # the optimizer stepped without a backward, or gradients are not recorded
         memory["had"] |= having
-        for name in own - memory["had"]:
-            without[name] = without.get(name, 0) + 1
-        graph = news.graph_at(stats.step)
+        for number in own - memory["had"]:
+            counts[number] = counts.get(number, 0) + 1
+        without = {
+            news.address(n).fqn: times for n, times in counts.items() if times >= STEPS and n not in memory["had"]
+        }
+        graph = news.graph_at(stats.step) if without else None
         if graph is None or not graph.nodes:
             continue
         trainable = [p.name for module in graph.modules for p in module.parameters if p.requires_grad and not p.tied_to]
-        names = [name for name in trainable if without.get(name, 0) >= STEPS and name not in memory["had"]]
+        names = [name for name in trainable if name in without]
         if names:
             yield from _findings(news, graph, names, stats.step, without)
 
