@@ -44,10 +44,11 @@ def log_result(session: Session, result: BatchResult | EvaluationResult) -> None
 
 
 def images_in_words(trainer: Trainer) -> str:
-    """``1,437 training and 360 test images``; as much of it as is known."""
+    """``60,000 training and 10,000 test images, sha256 checked``; as much of it as is known."""
     train = "" if trainer.train_images is None else f"{trainer.train_images:,} training"
     test = "" if not trainer.test_images else f"{trainer.test_images:,} test"
-    return f"{' and '.join(part for part in (train, test) if part)} images" if train or test else ""
+    checked = f", {trainer.data_check}" if trainer.data_check else ""
+    return f"{' and '.join(part for part in (train, test) if part)} images{checked}" if train or test else ""
 
 
 def parameters_in_words(trainer: Trainer) -> str:

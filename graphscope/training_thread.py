@@ -106,8 +106,8 @@ class TrainingThread:
                 for result in self._batches(trainer):
                     self._take(session, result)
                 self._samples.make(resting=True)
-            self.state = "stopped" if self._stop else "finished"
-            self.message = trainer.stopped or ""
+            self.state = "stopped" if self._stop or trainer.stopped else "finished"
+            self.message = f"Stopped early: {trainer.stopped}." if trainer.stopped else ""
         except KeyboardInterrupt as error:  # only in run()
             self.error, self.state, self.message = error, "stopped", "interrupted"
         except GraphscopeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 import graphscope
 from graphscope.errors import CommandRefused, TrainerError, UnknownAddress, UnknownName
+from tests.trainer.data.test_idx import four_files
 
 FAST = {"model": "mlp", "epochs": 1, "batch_size": 128}
 
@@ -246,3 +248,67 @@ def test_the_status_has_what_the_last_evaluation_saw_by_class(tmp_path):
     seen = torch.bincount(training.trainer.data.images.test_labels, minlength=10)
     right = sum(share * count for share, count in zip(status.recall, seen.tolist(), strict=True))
     assert right / seen.sum().item() == pytest.approx(status.test_accuracy)
+
+
+def test_a_loss_that_is_nan_stops_it_with_the_finding(tmp_path):
+    training = graphscope.train("digits", "mlp", optimizer="sgd", lr=1e6, epochs=50, run_dir=tmp_path / "run").wait(60)
+    status = training.status()
+    assert status.state == "stopped" and status.step < 50
+    assert status.message.startswith("Stopped early: loss is ") and f"at step {status.step - 1}" in status.message
+    errors = [finding for finding in training.session.findings if finding.severity == "error"]
+    assert errors and training.session.state == "closed"
+
+
+def test_early_stopping_says_why(tmp_path):
+    training = graphscope.train("digits", "mlp", lr=0.0, epochs=9, patience=1, batch_size=512, run_dir=tmp_path / "run")
+    status = training.wait(60).status()
+    assert status.state == "stopped"
+    assert status.message.endswith("in 1 epoch(s).") and status.epochs == 9
+    assert len(training.evaluations) == 2
+
+
+def test_the_status_says_that_a_copy_of_ones_own_is_not_the_official_one(tmp_path):
+    for name, data in four_files().items():
+        (tmp_path / name).write_bytes(data)
+    training = graphscope.train(
+        "mnist", "mlp", data_dir=str(tmp_path), steps=1, batch_size=4, run_dir=tmp_path / "run", background=False
+    )
+    assert training.status().data_text.endswith("test images, unverified: not the official checksums")
+
+
+def test_a_rate_set_while_the_data_are_loaded_is_kept(tmp_path, monkeypatch):
+    from graphscope import training_thread
+
+    begun, loaded = threading.Event(), threading.Event()
+
+    class Slow(training_thread.Trainer):
+        def __init__(self, *args, **kwargs):
+            begun.set()
+            assert loaded.wait(30)
+            super().__init__(*args, **kwargs)
+
+    monkeypatch.setattr(training_thread, "Trainer", Slow)
+    training = graphscope.train("digits", **FAST, schedule="constant", start=False, run_dir=tmp_path / "run")
+    training.step()
+    assert begun.wait(30)
+    training.set_lr(0.25)
+    training.set_momentum(0.5)
+    loaded.set()
+    until(lambda: training.state == "paused" and training.trainer is not None and training.trainer.step == 1)
+    assert (training.status().settings["lr"], training.status().settings["momentum"]) == (0.25, 0.5)
+    assert training.session.run.scalars("lr")[1].tolist() == [0.25]
+    assert training.trainer.optimizer.param_groups[0]["betas"][0] == 0.5
+    training.stop()
+    training.wait(30)
+
+
+def test_a_paused_training_is_no_live_session(tmp_path):
+    training = graphscope.train("digits", **{**FAST, "epochs": 50}, run_dir=tmp_path / "run", start=False)
+    training.step()
+    until(lambda: training.state == "paused")
+    assert training.session.status().state == "paused"
+    training.resume()
+    until(lambda: training.trainer.step > 2)
+    assert training.session.status().state == "live"
+    training.stop()
+    training.wait(30)

@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from graphscope.errors import DataError, TrainerError
 from graphscope.trainer import checkpoint
 from graphscope.trainer.build import batches_for, device_for, model_for
-from graphscope.trainer.data.batches import Batch, derived_seed
+from graphscope.trainer.data.batches import Batch, ImageBatches, derived_seed
 from graphscope.trainer.data.images import ImageSet
 from graphscope.trainer.distributed import current_ranks, others_gone, others_there, parallel
 from graphscope.trainer.evaluate import evaluated
@@ -86,6 +86,8 @@ class Trainer:
         self._forward = cast(nn.Module, torch.compile(wrapped)) if settings.compile else wrapped
         self.n_classes: int | None = len(self.classes) if self.classes is not None else None
         self.train_images, self.test_images = self.data.train_images, self.data.test_images
+        self.data_check = self.data.images.check if isinstance(self.data, ImageBatches) else ""
+        """Whether the files of the data are the official ones, in words; empty where there are none to compare with."""
         per_epoch = None if self.data.per_epoch is None else math.ceil(self.data.per_epoch / settings.accumulate)
         self.steps_per_epoch = per_epoch
         """Optimizer steps in one epoch; None if only iterating tells."""

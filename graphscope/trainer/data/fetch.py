@@ -90,6 +90,6 @@ def _download(source: Source, file: SourceFile, path: Path) -> None:
             raise DataError(f"{source.name}: {path} cannot be written: {error.strerror or error}.") from error
     raise DataError(
         f"{source.name}: {file.name} could not be downloaded ({'; '.join(failures)}). Put the official file (sha256 "
-        f"{file.sha256}) at {path}, or name the folder where you have it with data_dir= (--data-dir). "
+        f"{file.sha256}) at {path}, or name the folder where you have it with data_dir=. "
         "digits and shapes need no download."
     )

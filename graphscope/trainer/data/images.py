@@ -35,6 +35,12 @@ class ImageSet:
     """Where the bytes come from and whether their checksum is the official one, for people to read."""
 
     @property
+    def check(self) -> str:
+        """Whether its files are the official ones, as short words; empty where it has none."""
+        short = self.provenance.partition(" (")[0]
+        return short if short.startswith(("sha256", "unverified")) else ""
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, height and width of one image."""
         channels, height, width = self.train_images.shape[1:]

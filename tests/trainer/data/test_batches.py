@@ -98,3 +98,14 @@ def test_a_batch_that_is_no_pair_is_refused_with_words():
     loader = DataLoader(TensorDataset(torch.zeros(4, 1)), batch_size=2)
     with pytest.raises(DataError, match="pair of tensors"):
         next(iter(LoaderBatches(loader, None, CPU).train(0)))
+
+
+@pytest.mark.seconds
+def test_worker_processes_give_the_same_batches():
+    data = TensorDataset(torch.arange(50.0), torch.arange(50))
+    orders = []
+    for workers in (0, 2):
+        loader = loader_for(data, batch_size=8, seed=1, workers=workers, shuffle=True)
+        assert loader.num_workers == workers
+        orders.append([y.tolist() for _, y in LoaderBatches(loader, None, CPU).train(0)])
+    assert orders[0] == orders[1]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from tqdm import tqdm
 
 from graphscope.errors import DataError
 from graphscope.trainer.data import download
@@ -186,6 +189,51 @@ def test_two_at_once_get_the_same_file(serve, tmp_path):
         results = list(pool.map(lambda _: official_files(source(server.url), tmp_path), range(4)))
     assert results == [{"a.bin": CONTENT}] * 4
     assert [p.name for p in (tmp_path / "test-set").iterdir()] == ["a.bin"]
+
+
+FETCHES = """
+import hashlib, sys
+from pathlib import Path
+from graphscope.trainer.data.fetch import official_files
+from graphscope.trainer.data.sources import Source, SourceFile
+
+url, cache, size, sha256 = sys.argv[1:]
+source = Source(name="test-set", files=(SourceFile(name="a.bin", size=int(size), sha256=sha256),), mirrors=(url,))
+print(hashlib.sha256(official_files(source, Path(cache))["a.bin"]).hexdigest())
+"""
+
+
+def test_two_processes_at_once_get_the_same_file(serve, tmp_path):
+    server = serve({"a.bin": CONTENT})
+    (file,) = source(server.url).files
+    command = [sys.executable, "-W", "error", "-c", FETCHES, server.url, str(tmp_path), str(file.size), file.sha256]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    started = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        for _ in range(2)
+    ]
+    outputs = [process.communicate(timeout=120) for process in started]
+    assert [out.strip() for out, _ in outputs] == [file.sha256] * 2, outputs
+    assert [p.name for p in (tmp_path / "test-set").iterdir()] == ["a.bin"]
+
+
+@pytest.mark.parametrize("behave", ["well", "cuts", "ignores ranges"])
+def test_progress_counts_the_bytes_of_the_whole_file(serve, tmp_path, capsys, monkeypatch, behave):
+    seen = []
+
+    class Bar(tqdm):
+        def close(self) -> None:
+            if not self.disable:
+                seen.append((self.desc, self.n, self.total))
+            super().close()
+
+    monkeypatch.setattr("tqdm.auto.tqdm", Bar)
+    url = f"{serve({'a.bin': CONTENT}, behave).url}a.bin"
+    download.Downloader("test-set: a.bin", len(CONTENT), quiet=False)(url, str(tmp_path / "a.bin"))
+    assert ("test-set: a.bin", len(CONTENT), len(CONTENT)) in seen
+    assert "test-set: a.bin:   0%" in capsys.readouterr().err
+    download.Downloader("test-set: a.bin", len(CONTENT), quiet=True)(url, str(tmp_path / "a.bin"))
+    assert capsys.readouterr().err == ""
 
 
 def test_a_cache_that_cannot_be_written_is_said(serve, tmp_path):
