@@ -17,6 +17,7 @@ from torch import nn
 
 import graphscope
 from graphscope.errors import GraphscopeError
+from graphscope.reports.text import summary_text
 from graphscope.trainer.data.shapes import shapes
 from graphscope.trainer.distributed import ALONE, Ranks, current_ranks
 from graphscope.trainer.loop import Trainer
@@ -265,3 +266,4 @@ def test_torchrun_trains_and_the_first_process_speaks(tmp_path):
     assert len(run.headers) == 2 and run.finished and run.steps == list(range(12))
     assert len({header.run_id for header in run.headers}) == 1
     assert run.scalars("test_accuracy")[1][-1] > 0.5
+    assert "2 files of 2 ranks" in summary_text(run), "graphscope show tells the ranks"
