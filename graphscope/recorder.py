@@ -23,7 +23,7 @@ from graphscope.run import Run
 from graphscope.run.codec import encode
 from graphscope.run.frames import frame
 from graphscope.run.writer import RunWriter
-from graphscope.schema import LAYER_STATS, RunHeader, StepStats
+from graphscope.schema import LAYER_STATS, OpGradients, RunHeader, StepStats
 
 MOST_WAITING = 64
 """Batches in the queue from which on statistics are dropped."""
@@ -154,7 +154,9 @@ class Recorder:
 
 
 def _is_statistics(record: Any) -> bool:
-    return record.statistics if isinstance(record, Arrival) else isinstance(record, (StepStats, *LAYER_STATS))
+    return (
+        record.statistics if isinstance(record, Arrival) else isinstance(record, (StepStats, OpGradients, *LAYER_STATS))
+    )
 
 
 def framed(records: Sequence[Any]) -> list[bytes]:

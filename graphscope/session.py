@@ -260,7 +260,9 @@ def watch(
     budget     share of step time that watching may take with "auto"; 0.01 is one percent.
     include, exclude   globs of module paths and parameter names (``layer1.*``): which have statistics taken; the graph
                is always whole. An ``include`` that matches nothing is refused, an ``exclude`` is noted.
-    roles      which statistics: some of ``graphscope.schema.ROLES``.
+    roles      which statistics: some of ``graphscope.schema.ROLES`` and ``op_gradient``, the gradient that flowed
+               through each op. None: all; those of ops then only with "auto", at the first captured step, and at
+               steps that were asked for with ``capture_next``.
     run_dir    where the run file goes; None: a new folder under ``runs/``.
     strict     True: errors of ours are raised; None: as GRAPHSCOPE_STRICT says.
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from graphscope.capture.gradients import GradientHook, hook_gradient
 from graphscope.capture.guard import Guard
+from graphscope.capture.op_gradients import Measured
 from graphscope.capture.plan import Selection
 from graphscope.capture.summary import Row, measure
 
@@ -31,9 +32,10 @@ class _Seen:
 class Activations:
     """Rows of one pass. Statistics are taken at once: a later in-place op may overwrite the tensor."""
 
-    def __init__(self, selection: Selection, guard: Guard) -> None:
+    def __init__(self, selection: Selection, guard: Guard, measured: Measured) -> None:
         self.selection = selection
         self.guard = guard
+        self.measured = measured
         self.rows: dict[Key, Row] = {}
         self.last_gradient: Address | None = None
         """Where backward came by last."""
@@ -66,7 +68,7 @@ class Activations:
         self.self_seconds += time.perf_counter() - started
 
     def _measure_gradient(self, addresses: list[Address], gradient: Tensor) -> None:
-        row = measure(gradient)
+        row = self.measured.row(gradient, histogram=True)
         self.last_gradient = addresses[0]
         for address in addresses:
             self.rows[address, "gradient"] = row

@@ -24,6 +24,7 @@ from graphscope.capture.gradients import in_backward
 from graphscope.capture.guard import Guard
 from graphscope.capture.hidden import COMPILED, OtherThreads, type_name, why_hidden
 from graphscope.capture.modules import ModuleTree, Walked
+from graphscope.capture.op_gradients import Measured, OpGradientTap
 from graphscope.capture.ops import OpRecorder
 from graphscope.capture.origins import TRANSFORMED
 from graphscope.capture.plan import Selection
@@ -76,7 +77,11 @@ class ForwardCapture:
         self.guard = guard
         self.values = ValueTable(tree.parameters, tree.buffers)
         self.ops = OpRecorder(self.values, guard)
-        self.activations = Activations(selection, guard)
+        measured = Measured()
+        self.activations = Activations(selection, guard, measured)
+        self.gradients = OpGradientTap(selection, guard, measured)
+        if selection.op_gradients:
+            self.ops.gradients = self.gradients
         self._structure_only = not (selection.activations or selection.gradients)
         self.pending: list[Pending] = []
         self.inputs: list[Value] = []
@@ -278,10 +283,13 @@ class ForwardCapture:
 
     def take_seconds(self) -> float:
         """Time spent in our code on the training thread since the last call."""
-        seconds = self.self_seconds + self.ops.self_seconds + self.activations.self_seconds
-        self.self_seconds = self.ops.self_seconds = self.activations.self_seconds = 0.0
+        parts = (self, self.ops, self.activations, self.gradients)
+        seconds = sum(part.self_seconds for part in parts)
+        for part in parts:
+            part.self_seconds = 0.0
         return seconds
 
     def finish(self) -> None:
         """Lets go of the backward: hooks that still hang on the user's tensors do nothing from now on."""
         self.activations.finish()
+        self.gradients.finish()

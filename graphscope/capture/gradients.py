@@ -10,11 +10,14 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.hooks import unserializable_hook
+
+from graphscope.capture.guard import Guard
 
 
 class GradientHook:
@@ -49,6 +52,38 @@ def hook_gradient(tensor: Tensor, take: Callable[[Any, Tensor], None], key: Any)
     return hook, tensor.register_hook(hook)
 
 
+class BackwardEnd:
+    """What autograd calls when a backward is complete, and drops uncalled when something in it raised.
+
+    Dropped means: its finalizer runs while the exception is on its way to the user, who gets it unchanged.
+    """
+
+    __slots__ = ("_done", "_failed", "_guard")
+
+    def __init__(self, guard: Guard, done: Callable[[], None], failed: Callable[[], None]) -> None:
+        self._guard = guard
+        self._done = done
+        self._failed: Callable[[], None] | None = failed
+
+    def __call__(self) -> None:
+        self._failed = None
+        self._done()
+
+    def __del__(self) -> None:
+        failed, self._failed = self._failed, None
+        if failed is None:
+            return
+        try:
+            failed()
+        except Exception as error:  # raising in a finalizer only prints
+            self._guard.note(error)
+
+
+def on_backward_end(end: BackwardEnd) -> None:
+    """To be called in a hook of the backward that is meant."""
+    torch.autograd.Variable._execution_engine.queue_callback(end)
+
+
 def in_backward() -> bool:
     """Whether autograd runs this code: a recomputation by activation checkpointing is no new pass."""
     current = getattr(torch._C, "_current_graph_task_id", None)
@@ -56,28 +91,23 @@ def in_backward() -> bool:
 
 
 def backward_roots() -> tuple[Tensor, ...]:
-    """The tensors on which the backward now running was called, found in the frames below; () if none is found.
-
-    On a GPU the hook runs in a thread of the engine; then all threads are looked through.
-    """
-    found = _roots_below(sys._getframe(1))
-    if found is None:
-        found = next((roots for frame in _frames_of_threads() if (roots := _roots_below(frame)) is not None), ())
-    return found
+    """The tensors on which the backward now running was called, found in the frames below; () if none is found."""
+    frame = _engine_frame(sys._getframe(1))
+    if frame is None:  # on a GPU the hook runs in a thread of the engine, and the call is on another one's stack
+        frame = next(filter(None, map(_engine_frame, _frames_of_threads())), None)
+    return () if frame is None else tuple(t for t in frame.f_locals["t_outputs"] if isinstance(t, Tensor))
 
 
-def _roots_below(frame: Any) -> tuple[Tensor, ...] | None:
-    """What the backward among a frame and its callers was called on; None if there is no backward."""
-    limit = 200
+def _engine_frame(frame: FrameType | None, limit: int = 200) -> FrameType | None:
     while frame is not None and limit:
         if frame.f_code.co_name == "_engine_run_backward" and "t_outputs" in frame.f_locals:
-            return tuple(t for t in frame.f_locals["t_outputs"] if isinstance(t, Tensor))
+            return frame
         frame = frame.f_back
         limit -= 1
     return None
 
 
-def _frames_of_threads() -> list[Any]:
+def _frames_of_threads() -> list[FrameType]:
     """The current frame of every thread.
 
     Without the collector: before CPython 3.12 ``sys._current_frames`` holds the interpreter's lock while it makes its

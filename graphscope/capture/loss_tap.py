@@ -14,7 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from graphscope.capture.arrival import Deferred
-from graphscope.capture.gradients import GradientHook, backward_roots, hook_gradient, loss_of
+from graphscope.capture.gradients import (
+    BackwardEnd,
+    GradientHook,
+    backward_roots,
+    hook_gradient,
+    loss_of,
+    on_backward_end,
+)
 from graphscope.capture.guard import Guard
 from graphscope.capture.loss_ops import loss_chain
 from graphscope.capture.source import user_line
@@ -34,6 +41,8 @@ class CapturedPass(Protocol):
     backward: str
 
     def backward_done(self) -> None: ...
+
+    def backward_failed(self) -> None: ...
 
 
 class LossTap:
@@ -109,8 +118,7 @@ class LossTap:
         if state.one is not None:
             one = state.one
             one.backward = "running"
-            # Called by autograd when this backward is complete: it never is if something in it raises.
-            torch.autograd.Variable._execution_engine.queue_callback(one.backward_done)
+            on_backward_end(BackwardEnd(self.guard, one.backward_done, one.backward_failed))
         roots = backward_roots()
         loss = loss_of(roots)
         if loss is not None:

@@ -19,6 +19,7 @@ from torch.nn import Parameter
 from torch.overrides import TorchFunctionMode
 
 from graphscope.capture.guard import Guard
+from graphscope.capture.op_gradients import OpGradientTap
 from graphscope.capture.op_names import ALIASING, NO_TENSOR, Named, named, op_attrs, written_arguments
 from graphscope.capture.origins import Origins
 from graphscope.capture.regions import function_frame, transform_frame, unwrapped
@@ -60,6 +61,7 @@ class OpRecorder(TorchFunctionMode):
         self.stack: list[int] = []
         """Numbers of the module calls under way, innermost last."""
         self.origins = Origins(self)
+        self.gradients: OpGradientTap | None = None
         self.self_seconds = 0.0
         values.origin = self.origins.value
 
@@ -143,6 +145,8 @@ class OpRecorder(TorchFunctionMode):
         if _verdicts.get(id(code)) != USERS:
             code, offset = place_of(frame, stack, self.calls)
         tape = self.tape.flat
+        if grad_fn is not None and self.gradients is not None:
+            self.gradients.follow_one(grad_fn, number, self.calls[stack[-1]].fqn)
         if grad_fn is None:
             tape += (known, stack[-1], code, offset, given, None, 0, view, reads, number)
         else:
@@ -203,10 +207,25 @@ class OpRecorder(TorchFunctionMode):
             if output._is_view() or row.op in ALIASING:
                 row.view = self.values.share(output, read) or row.view
             row.outputs.append(self.values.make(output, "op"))
-        grad_fn = outputs[0].grad_fn
+        if not inplace or _grad_enabled():  # a write that autograd does not see leaves the tensor its old node
+            self.link(row, outputs, row.outputs, inplace)
+
+    def link(self, row: OpRow, outputs: list[Tensor], values: list[int], inplace: bool = False) -> None:
+        """The backward node of what an op made; the node of its first output is the op's."""
+        first, whole = outputs[0], True
+        if inplace and first._is_view() and first._base is not None:
+            # Asked for its grad_fn, a view that was written into makes a node that nothing may ever use: the write is
+            # a node (CopySlices) of the tensor that it is a view of.
+            base = first._base
+            known = self.values.get(base)
+            whole = known is not None or base.numel() == first.numel()  # the same numbers in another shape
+            outputs, values, first = [base], [values[0] if known is None else known], base
+        grad_fn = first.grad_fn
         if grad_fn is not None:
             row.grad_fn = type(grad_fn).__name__
-            self.origins.made()[grad_fn._sequence_nr()] = row.grad_fn, row.outputs[0]
+            self.origins.made()[grad_fn._sequence_nr()] = row.grad_fn, values[0]
+        if self.gradients is not None:
+            self.gradients.follow(outputs, values, self.calls[row.scope].fqn, whole)
 
     def opaque_row(self, op: str, scope: int, why: str, read: list[Tensor], outputs: list[Tensor]) -> OpRow:
         """A node for code whose ops PyTorch does not show: what went in and what came out."""
@@ -265,6 +284,7 @@ class OpRecorder(TorchFunctionMode):
         self.origins.leave_region()
         self.origins.prune()
         self.values.end()
+        self.gradients = None
         self.origins.drain = _nothing
         del self.origins
         return self.tape

@@ -91,8 +91,7 @@ class Origins:
             self.ops.values.refresh(value, tensor)
             grad_fn = tensor.grad_fn
             if function is not None and isinstance(grad_fn, function._backward_cls):
-                region.row.grad_fn = type(grad_fn).__name__
-                self.made()[grad_fn._sequence_nr()] = region.row.grad_fn, value
+                self.ops.link(region.row, [tensor], [value])
         region.frame = None  # it holds the function's tensors
         self._done.append(region)
 
@@ -132,8 +131,7 @@ class Origins:
         value = self.ops.values.make(tensor, "op")
         region.row.outputs.append(value)
         if tensor.grad_fn is not None:
-            region.row.grad_fn = type(tensor.grad_fn).__name__
-            self.made()[tensor.grad_fn._sequence_nr()] = region.row.grad_fn, value
+            self.ops.link(region.row, [tensor], [value])
         return value
 
     def _hidden(self, tensor: Tensor, grad_fn: Any, number: int) -> int | None:

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from graphscope.errors import UnknownName, did_you_mean
 from graphscope.schema import DENSE_STEPS, LOG_SPACED, ROLES
 
+OP_GRADIENT = "op_gradient"
+"""Beside the roles of statistics: the gradient that flowed through each op."""
+WATCHED = (*ROLES, OP_GRADIENT)
+"""What ``watch(roles=)`` takes."""
 Every = str | int | Callable[[int], bool]
 
 FLOOR_SECONDS = 20e-6
@@ -23,7 +27,9 @@ class Selection:
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    roles: tuple[str, ...] = ROLES
+    roles: tuple[str, ...] = WATCHED
+    named: bool = False
+    """Whether the roles were given by name: then each is measured at every captured step."""
 
     @classmethod
     def of(
@@ -34,14 +40,14 @@ class Selection:
         def globs(given: str | Sequence[str] | None) -> tuple[str, ...]:
             return () if given is None else (given,) if isinstance(given, str) else tuple(given)
 
-        wanted = tuple(ROLES if roles is None else [roles] if isinstance(roles, str) else roles)
+        wanted = tuple(WATCHED if roles is None else [roles] if isinstance(roles, str) else roles)
         for role in wanted:
-            if role not in ROLES:
+            if role not in WATCHED:
                 raise UnknownName(
                     f"watch(roles={list(wanted)!r}): no role is called {role!r}. "
-                    f"Roles: {', '.join(ROLES)}.{did_you_mean(str(role), ROLES)}"
+                    f"Roles: {', '.join(WATCHED)}.{did_you_mean(str(role), WATCHED)}"
                 )
-        return cls(globs(include), globs(exclude), wanted)
+        return cls(globs(include), globs(exclude), wanted, roles is not None)
 
     def wants(self, name: str) -> bool:
         """Whether a module path or parameter name is included and not excluded, by globs such as ``layer1.*``."""
@@ -80,6 +86,10 @@ class Selection:
         return not self.include and not self.exclude and "parameter_gradient" in self.roles
 
     @property
+    def op_gradients(self) -> bool:
+        return OP_GRADIENT in self.roles
+
+    @property
     def layers(self) -> bool:
         """Whether probes look into layers: what they record is about activations."""
         return self.activations
@@ -99,6 +109,16 @@ def checked_every(every: object) -> Every:
         f'watch(every={every!r}): wanted "auto", a whole number of steps from 1 up, '
         "or a function of the step number that says whether to capture it."
     )
+
+
+def measures_ops(selection: Selection, schedule: Schedule, captured_steps: int) -> bool:
+    """Whether the gradients of ops are measured at the step under way.
+
+    They are a third of what a captured step of a Transformer takes. So, unless they were asked for by name, only where
+    the budget bounds what watching takes, at the first captured step, and at a step that somebody asks for.
+    """
+    due = selection.named or schedule.every == "auto" or schedule.forced or not captured_steps
+    return selection.op_gradients and due
 
 
 class Schedule:

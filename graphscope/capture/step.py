@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from graphscope.capture.forward import ForwardCapture
 from graphscope.capture.loss_ops import LossOp
 from graphscope.capture.plan import STRUCTURE_ONLY, Selection
 from graphscope.capture.summary import FIELDS, Row, collect, cosines_of, deferred, land, measure_all, stays
-from graphscope.graph import OpNode, Value
+from graphscope.graph import Graph, OpNode, Value
 from graphscope.schema import ROLES, AddressTable, GraphRecord, PassRecord, ScalarRecord, StepStats
 
 
@@ -147,7 +148,13 @@ class Pass:
     """One forward of a captured step with what its backward showed."""
 
     def __init__(
-        self, capture: ForwardCapture, index: int, training: bool, grad_enabled: bool, topology: int | None = None
+        self,
+        capture: ForwardCapture,
+        index: int,
+        training: bool,
+        grad_enabled: bool,
+        topology: int | None = None,
+        on_failure: Callable[[], None] | None = None,
     ) -> None:
         self.capture = capture
         self.index = index
@@ -159,7 +166,9 @@ class Pass:
         self.chain: list[LossOp] = []
         self.line: tuple[str, int] | None = None
         self.backward = ""
-        """``running`` from when it reached the root's output until autograd said that it was complete."""
+        """``running`` from when it reached the root's output until autograd was ``done`` with it or it ``failed``."""
+        self._on_failure = on_failure
+        self._thread = threading.get_ident()
 
     @property
     def unplanned(self) -> bool:
@@ -170,21 +179,36 @@ class Pass:
         """Called by autograd."""
         self.backward = "done"
 
-    def _error(self) -> tuple[str | None, str | None]:
-        """What ended the pass and in which module it was."""
-        capture = self.capture
-        if capture.error is None and self.backward == "running":
-            last = capture.activations.last_gradient
-            fqn, where = (last[0], f"; the last gradient seen was that of {last[0]}") if last else (None, "")
-            return f"backward ended early: something in it raised{where}", fqn
-        return capture.error, capture.error_fqn
+    def backward_failed(self) -> None:
+        """Called while the exception is on its way to the user."""
+        self.backward = "failed"
+        # Another thread of autograd's leaves it to the end of the step.
+        if threading.get_ident() == self._thread and self._on_failure is not None:
+            self._on_failure()
+
+    def _backward_error(self, graph: Graph) -> tuple[str | None, int | None]:
+        """What is known of the exception that ended the backward, and the op at which it was raised."""
+        if self.backward not in ("running", "failed"):
+            return None, None
+        reached = self.capture.gradients.reached
+        node = next((n for n in graph.nodes if any(v.id == reached for v in n.outputs)), None)
+        if node is not None:
+            return f"{node.grad_fn} raised: the backward of {node.op} in {node.fqn or graph.modules[0].type}", node.id
+        last = self.capture.activations.last_gradient
+        where = f"; the last gradient seen was that of {last[0] or graph.modules[0].type}" if last else ""
+        return f"something in it raised{where}", None
 
     def records(
         self, known_graphs: set[str], numbers: Callable[[Address], int], train_mode_layers: Sequence[str] = ()
     ) -> list[Any]:
-        """[GraphRecord if new], PassRecord, layer statistics."""
-        graph = self.capture.graph(loss_nodes(self.capture, self.chain, self.line))
-        error, error_fqn = self._error()
+        """[GraphRecord if new], PassRecord, gradients of its ops, layer statistics."""
+        capture = self.capture
+        graph = capture.graph(loss_nodes(capture, self.chain, self.line))
+        backward_error, backward_node = self._backward_error(graph)
+        error, error_fqn = capture.error, capture.error_fqn
+        if error is None and backward_error is not None:
+            last = capture.activations.last_gradient
+            error, error_fqn = f"backward ended early: {backward_error}", last[0] if last else None
         records: list[GraphRecord | Any] = []
         self.graph_id = graph.graph_id
         if graph.graph_id not in known_graphs:
@@ -192,20 +216,23 @@ class Pass:
             records.append(graph.to_record())
         records.append(
             PassRecord(
-                step=self.capture.step,
+                step=capture.step,
                 pass_index=self.index,
                 graph_id=graph.graph_id,
                 training=self.training,
                 grad_enabled=self.grad_enabled,
-                input_shapes=[list(value.shape) for value in self.capture.inputs],
+                input_shapes=[list(value.shape) for value in capture.inputs],
                 error=error,
                 error_fqn=error_fqn,
                 train_mode_layers=train_mode_layers,
-                topology=None if self.capture.error else self.topology,
+                topology=None if capture.error else self.topology,
+                backward_error=backward_error,
+                backward_node=backward_node,
             )
         )
-        records += [record for pending in self.capture.pending for record in ready(pending)]
-        self.capture.finish()
+        records += capture.gradients.records(capture.step, self.index, graph.graph_id, graph.nodes)
+        records += [record for pending in capture.pending for record in ready(pending)]
+        capture.finish()
         return records
 
 

@@ -36,7 +36,7 @@ from graphscope.capture.loss_tap import LossTap
 from graphscope.capture.modules import ModuleTree, read_modules, trainable_parameters, tree_signature, walk_modules
 from graphscope.capture.optimizers import Optimizers, learning_rate
 from graphscope.capture.pass_log import PassLog
-from graphscope.capture.plan import STRUCTURE_ONLY, Schedule, Selection
+from graphscope.capture.plan import STRUCTURE_ONLY, Schedule, Selection, measures_ops
 from graphscope.capture.probes import is_mode_dependent
 from graphscope.capture.stale import StaleGradients
 from graphscope.capture.step import AddressNumbers, ParameterCapture, Pass, gradient_norm, stats_record
@@ -206,6 +206,7 @@ class Watcher:
                 self._fingerprints.read()
             selection = self.selection if due else STRUCTURE_ONLY
             capture = ForwardCapture(root, self.tree, self.step, selection, self.guard, self._inside)
+            capture.gradients.measures = measures_ops(self.selection, self.schedule, self.captured_steps)
             capture.take_inputs(root, args, kwargs)
         return capture, self._fingerprints.begin(key, self._fine)
 
@@ -220,6 +221,10 @@ class Watcher:
     def _counts_passes(self) -> bool:
         """Whether steps are counted by forwards, since no optimizer updates the model."""
         return not self._optimizers.any()
+
+    def _backward_failed(self) -> None:
+        """What was seen up to there is recorded at once: the step may never end."""
+        self.guard.run(self._flush_partial)
 
     def _end_pass(self, capture: ForwardCapture | None, sight: Sight, output: Any) -> None:
         root = self.root()
@@ -237,7 +242,7 @@ class Watcher:
             return
         self._topologies.recorded(topology)
         index = len(self._passes) if learns else self._log.index()
-        one = Pass(capture, index, root.training, learns, topology)
+        one = Pass(capture, index, root.training, learns, topology, self._backward_failed)
         if not learns:
             records = one.records(self._known_graphs, self._numbers, mode_dependent_in_train(root))
             self._topologies.learn(topology, one.graph_id)

@@ -21,6 +21,7 @@ from graphscope.schema import (
     DropoutStats,
     Finding,
     GraphRecord,
+    OpGradients,
     PassRecord,
     RunRecord,
     ScalarRecord,
@@ -93,7 +94,7 @@ def thinned(run: Run, limits: Limits, records: Iterable[RunRecord] | None = None
                     record = without_histograms(record)
                 if limits.digits is not None:
                     record = rounded_stats(record, limits.digits)
-            case BatchNormStats() | DropoutStats() if record.step not in with_stats:
+            case BatchNormStats() | DropoutStats() | OpGradients() if record.step not in with_stats:
                 continue
             case GraphRecord() if record.graph_id not in graphs:
                 continue

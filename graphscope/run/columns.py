@@ -12,6 +12,7 @@ from graphscope.schema import (
     HISTOGRAM_BINS,
     AddressTable,
     BatchNormStats,
+    OpGradients,
     StepStats,
 )
 
@@ -20,6 +21,11 @@ STATS_COLUMNS = (
     "pos_inf", "neg_inf",
 )  # fmt: skip
 """Columns of StepStats with one entry a tensor."""
+OP_COLUMNS = (
+    "node", "output", "flags", "count", "mean", "std", "min", "max", "absmax", "l2", "zeros", "nan", "pos_inf",
+    "neg_inf",
+)  # fmt: skip
+"""Columns of OpGradients."""
 
 
 def check_columns(record: Any) -> None:
@@ -32,6 +38,8 @@ def check_columns(record: Any) -> None:
         case BatchNormStats():
             columns = ("batch_mean", "batch_var", "running_mean", "running_var", "weight", "bias")
             _equal_lengths(record, columns, len(record.batch_mean))
+        case OpGradients():
+            _equal_lengths(record, OP_COLUMNS, len(record.node))
         case SeriesReply():
             _equal_lengths(record, ("step", "mean", "std", "absmax", "l2", "zero_share"), len(record.step))
         case _:

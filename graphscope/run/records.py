@@ -16,6 +16,7 @@ from graphscope.run.addresses import Addresses, FileNumbers
 from graphscope.run.codec import encode, with_arrays
 from graphscope.run.frames import frame
 from graphscope.run.glance import Glance
+from graphscope.run.op_gradients import OpGradientIndex
 from graphscope.run.places import Place
 from graphscope.run.ranks import FileSeen
 from graphscope.run.stats import Entry, StatsIndex
@@ -28,6 +29,7 @@ from graphscope.schema import (
     GraphRecord,
     LayerStats,
     Note,
+    OpGradients,
     PassRecord,
     RunEnd,
     RunHeader,
@@ -64,6 +66,7 @@ class RunRecords:
         self._others: list[Any] = []
         self._columns = StepColumns()
         self._stats = StatsIndex(max_bytes)
+        self._op_gradients = OpGradientIndex()
         self._layers: dict[tuple[str, int], dict[int, tuple[int, LayerStats]]] = {}
         self._findings: dict[tuple[str, str, int], Finding] = {}
         self._graph_records: dict[str, GraphRecord] = {}
@@ -85,7 +88,7 @@ class RunRecords:
 
         Raises RunFileError where the columns of a record do not fit together.
         """
-        if isinstance(record, StepStats | AddressTable | BatchNormStats):
+        if isinstance(record, StepStats | AddressTable | BatchNormStats | OpGradients):
             record = with_arrays(record)
         with self._lock:
             kept = self._index(record, place)
@@ -140,6 +143,8 @@ class RunRecords:
             case PassRecord():
                 one = self._numbered(record)
                 return self._of_first_rank(lambda: self.passes.append(one), one)
+            case OpGradients():
+                return self._of_first_rank(lambda: self._op_gradients.add(record), record)
             case ScalarRecord():
                 return self._of_first_rank(lambda: self._columns.add_scalars(record), record)
         return record

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from graphscope.errors import NoSuchStep, RunFileError, UnknownAddress, UnknownName, did_you_mean
-from graphscope.graph import Graph
+from graphscope.graph import Graph, OpNode
 from graphscope.run.addresses import Address, AddressLike, address_of
 from graphscope.run.dataframe import dataframe_of
+from graphscope.run.op_gradients import as_table
 from graphscope.run.ranks import NEEDS, RankSeen, aligned, merged, ranks_of
 from graphscope.run.records import MAX_BYTES, RunRecords
 from graphscope.run.stats import key_of
@@ -303,6 +304,26 @@ class Run(RunRecords):
         ``graphscope.run.histogram_edges()`` are the edges of the bins. Raises as :meth:`summary`.
         """
         return self.summary(address, role, step).histogram
+
+    def op_gradients(self, step: int | None = None) -> np.ndarray:
+        """The gradients that flowed through the ops of a step's graph, one row an output of an op, in their order.
+
+        A structured array: node (its ``OpNode.id``), output, count and every name of ``schema.STATISTICS``. An op that
+        got no gradient has no row. Without a step, the last one that has any. Raises NoSuchStep.
+        """
+        with self._lock:
+            return as_table(self._op_gradients.at(step))
+
+    def op_gradient_series(
+        self, node: int | OpNode, stat: str, output: int = 0, graph: Graph | None = None
+    ) -> tuple[Steps, Values]:
+        """Captured steps of a graph (the last one), rising, and one statistic of the gradient of one op's output.
+
+        NaN where it got none. Raises UnknownName.
+        """
+        graph = graph or self.graph
+        with self._lock:
+            return self._op_gradients.series(node, stat, output, "" if graph is None else graph.graph_id)
 
     def layer(self, address: AddressLike, step: int | None = None) -> LayerStats:
         """What a layer recorded of itself at a step, for instance BatchNormStats; without a step, the last one.

@@ -11,7 +11,14 @@ from typing import get_args
 
 from graphscope.schema.graphs import GraphRecord
 from graphscope.schema.run_facts import Finding, Note, RunEnd, RunHeader
-from graphscope.schema.statistics import AddressTable, BatchNormStats, DropoutStats, PackedStats, StepStats
+from graphscope.schema.statistics import (
+    AddressTable,
+    BatchNormStats,
+    DropoutStats,
+    OpGradients,
+    PackedStats,
+    StepStats,
+)
 from graphscope.schema.steps import PassRecord, ScalarRecord, StepRecord
 from graphscope.schema.words import (
     CALLS,
@@ -43,8 +50,8 @@ from graphscope.schema.words import (
 )
 
 RunRecord = (
-    RunHeader | GraphRecord | AddressTable | StepStats | BatchNormStats | DropoutStats | PassRecord | StepRecord
-    | ScalarRecord | Finding | Note | RunEnd
+    RunHeader | GraphRecord | AddressTable | StepStats | OpGradients | BatchNormStats | DropoutStats | PassRecord
+    | StepRecord | ScalarRecord | Finding | Note | RunEnd
 )  # fmt: skip
 RECORDS: tuple[type, ...] = get_args(RunRecord)
 STORED: tuple[type, ...] = (PackedStats,)
@@ -76,6 +83,7 @@ __all__ = [
     "LayerStats",
     "NOT_MEASURED",
     "Note",
+    "OpGradients",
     "PARAMETER_STATISTICS",
     "PackedStats",
     "PassRecord",

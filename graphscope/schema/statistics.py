@@ -111,6 +111,41 @@ class PackedStats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpGradients:
+    """The gradients that reached the outputs of ops in the backward of one pass; one row an output.
+
+    An op without a row got no gradient that autograd showed: nothing behind it was differentiated, its value was
+    overwritten through another view, or it ran behind the model's output. Moments as in ``StepStats``.
+    """
+
+    kind: ClassVar[str] = "op_gradients"
+    step: int
+    pass_index: int
+    graph_id: str
+    """Graph whose op columns ``node`` counts."""
+    node: U32
+    """[n] row of the op columns."""
+    output: U32
+    """[n] which of the op's outputs."""
+    flags: U8
+    """[n] bits ESTIMATE, NOT_MEASURED."""
+    count: I64
+    """[n] number of elements of the gradient."""
+    mean: F64
+    std: F64
+    min: F64
+    max: F64
+    absmax: F64
+    l2: F64
+    zeros: I64
+    nan: I64
+    pos_inf: I64
+    neg_inf: I64
+    left_out: int = 0
+    """Ops beyond the first thousands, whose gradients were not looked at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchNormStats:
     """What one BatchNorm layer saw and kept in one pass, per channel [C]."""
 

@@ -33,6 +33,10 @@ class PassRecord:
     topology: int | None = None
     """Number of its topology in this file, by fingerprint; None: not looked at, or it raised. Passes with one number
     ran one graph, as far as a fingerprint sees (``graphscope/capture/fingerprint.py``)."""
+    backward_error: str | None = None
+    """In words, what is known of an exception that ended its backward; None if none did."""
+    backward_node: int | None = None
+    """Op of its graph whose backward raised: the last one that a gradient reached."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -225,6 +225,40 @@ export interface StepStats {
   readonly unmeasured: Record<string, string>;
 }
 
+/**
+ * The gradients that reached the outputs of ops in the backward of one pass; one row an output.
+ *
+ * An op without a row got no gradient that autograd showed: nothing behind it was differentiated, its value was
+ * overwritten through another view, or it ran behind the model's output. Moments as in `StepStats`.
+ */
+export interface OpGradients {
+  readonly kind: "op_gradients";
+  readonly step: number;
+  readonly pass_index: number;
+  /** Graph whose op columns `node` counts. */
+  readonly graph_id: string;
+  /** [n] row of the op columns. */
+  readonly node: Uint32Array;
+  /** [n] which of the op's outputs. */
+  readonly output: Uint32Array;
+  /** [n] bits ESTIMATE, NOT_MEASURED. */
+  readonly flags: Uint8Array;
+  /** [n] number of elements of the gradient. */
+  readonly count: Float64Array;
+  readonly mean: Float64Array;
+  readonly std: Float64Array;
+  readonly min: Float64Array;
+  readonly max: Float64Array;
+  readonly absmax: Float64Array;
+  readonly l2: Float64Array;
+  readonly zeros: Float64Array;
+  readonly nan: Float64Array;
+  readonly pos_inf: Float64Array;
+  readonly neg_inf: Float64Array;
+  /** Ops beyond the first thousands, whose gradients were not looked at. */
+  readonly left_out: number;
+}
+
 /** What one BatchNorm layer saw and kept in one pass, per channel [C]. */
 export interface BatchNormStats {
   readonly kind: "batchnorm_stats";
@@ -298,6 +332,10 @@ export interface PassRecord {
    * ran one graph, as far as a fingerprint sees (`graphscope/capture/fingerprint.py`).
    */
   readonly topology: number | null;
+  /** In words, what is known of an exception that ended its backward; None if none did. */
+  readonly backward_error: string | null;
+  /** Op of its graph whose backward raised: the last one that a gradient reached. */
+  readonly backward_node: number | null;
 }
 
 /** One optimizer step: what it cost and its scalars. */
@@ -677,6 +715,7 @@ export type RunRecord =
   | GraphRecord
   | AddressTable
   | StepStats
+  | OpGradients
   | BatchNormStats
   | DropoutStats
   | PassRecord
@@ -723,7 +762,7 @@ export type Command =
 
 /** Element types of array fields as they are stored; i64 is read into a Float64Array. */
 export type ArrayCode = "u8" | "u16" | "u32" | "i32" | "i64" | "f32" | "f64";
-export const RECORD_KINDS = ["run_header", "graph", "addresses", "step_stats", "batchnorm_stats", "dropout_stats", "pass", "step", "scalars", "finding", "note", "run_end"] as const;
+export const RECORD_KINDS = ["run_header", "graph", "addresses", "step_stats", "op_gradients", "batchnorm_stats", "dropout_stats", "pass", "step", "scalars", "finding", "note", "run_end"] as const;
 
 export const STORED_KINDS = ["packed_stats"] as const;
 
@@ -795,6 +834,22 @@ export const FIELDS: { readonly [kind: string]: { readonly [field: string]: Arra
     histogram: "u32",
     cosine: "f32",
   },
+  op_gradients: {
+    node: "u32",
+    output: "u32",
+    flags: "u8",
+    count: "i64",
+    mean: "f64",
+    std: "f64",
+    min: "f64",
+    max: "f64",
+    absmax: "f64",
+    l2: "f64",
+    zeros: "i64",
+    nan: "i64",
+    pos_inf: "i64",
+    neg_inf: "i64",
+  },
   batchnorm_stats: {
     batch_mean: "f64",
     batch_var: "f64",
@@ -857,6 +912,7 @@ export const JSON_FIELDS: { readonly [kind: string]: { readonly [field: string]:
     dtypes: "string[]",
     unmeasured: "Record<string, string>",
   },
+  op_gradients: {"step": "number", "pass_index": "number", "graph_id": "string", "left_out": "number"},
   batchnorm_stats: {
     step: "number",
     fqn: "string",
@@ -891,6 +947,8 @@ export const JSON_FIELDS: { readonly [kind: string]: { readonly [field: string]:
     error: "string | null",
     error_fqn: "string | null",
     topology: "number | null",
+    backward_error: "string | null",
+    backward_node: "number | null",
   },
   step: {
     step: "number",
@@ -1002,6 +1060,7 @@ export const DEFAULTS: { readonly [kind: string]: { readonly [field: string]: un
     budget: 0.01,
   },
   step_stats: {"cosine": null, "dtypes": [], "unmeasured": {}},
+  op_gradients: {"left_out": 0},
   pass: {
     repeats: 1,
     train_mode_layers: [],
@@ -1009,6 +1068,8 @@ export const DEFAULTS: { readonly [kind: string]: { readonly [field: string]: un
     error: null,
     error_fqn: null,
     topology: null,
+    backward_error: null,
+    backward_node: null,
   },
   step: {
     stale_gradients: null,

@@ -21,6 +21,7 @@ from graphscope.schema import (
     DropoutStats,
     Finding,
     Note,
+    OpGradients,
     PassRecord,
     RunEnd,
     RunHeader,
@@ -224,6 +225,18 @@ def dropout(step: int) -> DropoutStats:
     )  # fmt: skip
 
 
+def op_gradients(step: int) -> list[OpGradients]:
+    """Of the linear layer fc alone: what reached its op is the gradient of its module's output."""
+    if step == WITHOUT_GRADIENT:
+        return []
+    columns = {name: [number] for name, number in statistics(values("gradient", "fc", step)).items()}
+    node = next(node.id for node in graph().nodes if node.fqn == "fc")
+    gradients = OpGradients(
+        step=step, pass_index=0, graph_id=graph().graph_id, node=[node], output=[0], flags=[0], **columns
+    )  # fmt: skip
+    return [gradients]
+
+
 def step_record(step: int) -> StepRecord:
     loss = 2.25 - 0.25 * step if step < 5 else math.nan
     return StepRecord(
@@ -265,7 +278,7 @@ def records() -> Iterator[RunRecord]:
             grad_enabled=True, input_shapes=[(4, 1, 8, 8)],
         )  # fmt: skip
         if captured:
-            yield from (batchnorm(step), dropout(step), step_stats(step))
+            yield from (*op_gradients(step), batchnorm(step), dropout(step), step_stats(step))
         else:
             yield Note(severity="info", text="Step 3 was not captured: watching stays below 1 % of step time.", step=3)
         yield step_record(step)

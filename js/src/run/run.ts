@@ -109,6 +109,7 @@ export class Run {
       case "trainer_samples": this.samples = record; return;
       case "series": return this.tensors.addReply(record);
       case "command_error": this.lastError = record; return;
+      case "op_gradients": return; // no view shows them yet
       case "pong":
       case "kernel_list": return; // for the source and the sidebar
       default: return record satisfies never;
