@@ -32,12 +32,19 @@ def is_module(value: object) -> bool:
     return module is not None and issubclass(type(value), module)
 
 
+def is_criterion(module: nn.Module) -> bool:
+    """Whether it is one of torch's losses, or made from one: what a model is trained by, not a model."""
+    return any(base.__module__ == "torch.nn.modules.loss" for base in type(module).__mro__)
+
+
 def models_in(namespace: Mapping[str, Any]) -> list[NamedModel]:
-    """Models by name in the order of the namespace, each object once; names of IPython's own history are left out."""
+    """Models by name in the order of the namespace, each object once; without losses and IPython's own history."""
     found: list[NamedModel] = []
     seen: set[int] = set()
     for name, value in _items(namespace):
-        if isinstance(name, str) and not name.startswith("_") and id(value) not in seen and is_module(value):
+        if not isinstance(name, str) or name.startswith("_") or id(value) in seen or not is_module(value):
+            continue
+        if not is_criterion(value):
             seen.add(id(value))
             found.append(NamedModel(name, value))
     return found

@@ -55,6 +55,15 @@ def test_models_are_found_by_their_type_alone() -> None:
     assert not is_module(Liar()) and not is_module(nn.Linear) and not is_module(None)
 
 
+def test_a_loss_is_no_model() -> None:
+    class Mine(nn.CrossEntropyLoss):
+        pass
+
+    losses = {"loss_fn": nn.CrossEntropyLoss(), "mse": nn.MSELoss(), "mine": Mine()}
+    names = {"net": nn.Linear(2, 2), **losses, "act": nn.ReLU()}
+    assert [found.name for found in models_in(names)] == ["net", "act"]
+
+
 def test_parameters_are_counted_once_and_without_the_users_code() -> None:
     assert parameter_count(BrokenModule()) == 3 * 2 + 2
     tied = nn.ModuleDict({"a": nn.Embedding(10, 4), "b": nn.Linear(4, 10, bias=False)})

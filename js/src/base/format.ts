@@ -17,6 +17,14 @@ export function count(x: number | null | undefined): string {
   return minus(String(Math.round(x)).replace(/\B(?=(\d{3})+$)/g, ","));
 }
 
+/** A count where there is little room: `466,906` -> `467 k`, `11,173,962` -> `11.2 M`; below ten thousand as it is. */
+export function shortCount(x: number | null | undefined): string {
+  if (x === null || x === undefined || !Number.isFinite(x) || Math.abs(x) < 10_000) return count(x);
+  const power = Math.abs(x) >= 999.5e6 ? 9 : Math.abs(x) >= 999.5e3 ? 6 : 3;
+  const scaled = x / 10 ** power;
+  return `${minus(scaled.toFixed(Math.abs(scaled) < 99.95 ? 1 : 0))} ${{ 3: "k", 6: "M", 9: "G" }[power]}`;
+}
+
 /** A fixed number of decimals: `0.63`, `−1.5`. */
 export function fixed(x: number | null | undefined, decimals = 2): string {
   if (x === null || x === undefined) return UNKNOWN;

@@ -10,7 +10,7 @@ import type { Kernel, KernelMessage } from "@jupyterlab/services";
 import type { JSONObject } from "@lumino/coreutils";
 import { decodeFrames } from "../run/decode";
 import { Run } from "../run/run";
-import type { Command } from "../schema";
+import type { Command, SessionState } from "../schema";
 import type { SidebarState } from "../views/sidebar";
 import { openComm } from "./comm";
 import { modelRows, sessionRows } from "./kernel-list";
@@ -27,6 +27,7 @@ export class KernelClient {
   private again = false;
   private dirty = false;
   private request = 0;
+  private chosen = ""; // the session that a person chose last
   private owed: number | null = null; // performance.now() of the first ping without an answer
   private answered = 0;
   private asked = 0;
@@ -87,8 +88,13 @@ export class KernelClient {
     }
   }
 
-  /** Chooses a session to glance at. */
+  /** Chooses a session to glance at, until another is chosen or it has ended and a newer one runs. */
   focus(session: string): void {
+    this.chosen = session;
+    this.glance(session);
+  }
+
+  private glance(session: string): void {
     if (this.state.focus === session) return;
     this.change({ focus: session, run: new Run() });
     this.send({ kind: "open", session, model: "" });
@@ -147,10 +153,15 @@ export class KernelClient {
   }
 
   private listed(models: SidebarState["models"], sessions: SidebarState["sessions"]): void {
-    const gone = this.state.focus !== "" && !sessions.some((row) => row.status.session === this.state.focus);
-    this.state = { ...this.state, phase: "ready", problem: "", models, sessions, ...(gone ? { focus: "", run: new Run() } : {}) };
-    const first = sessions[0]?.status.session;
-    if (this.state.focus === "" && first !== undefined) this.focus(first);
+    const known = new Set(this.state.sessions.map((row) => row.status.session));
+    const focused = sessions.find((row) => row.status.session === this.state.focus);
+    this.state = { ...this.state, phase: "ready", problem: "", models, sessions, ...(focused ? {} : { focus: "", run: new Run() }) };
+    const newest = sessions[0]?.status; // newest first
+    if (!newest) return;
+    // One that just began is what the person looks at, unless they chose another that still runs.
+    const held = focused !== undefined && this.chosen === this.state.focus && runs(focused.status.state);
+    const began = !known.has(newest.session) && runs(newest.state);
+    if (!focused || (began && !held)) this.glance(newest.session);
   }
 
   /** Whether the kernel owes an answer for long, and whether it should hear from this page. */
@@ -200,6 +211,8 @@ export class KernelClient {
     }
   }
 }
+
+const runs = (state: SessionState) => state === "live" || state === "paused";
 
 function emptyState(): SidebarState {
   return { phase: "none", place: "", sessions: [], models: [], focus: "", run: new Run(), silent: null, problem: "" };

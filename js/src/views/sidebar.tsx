@@ -6,7 +6,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useRef, useState } from "preact/hooks";
-import { count, fixed, percent, value } from "../base/format";
+import { count, fixed, percent, shortCount, value } from "../base/format";
 import { Icon, Shape } from "../base/icons";
 import type { Run } from "../run/run";
 import type { Finding, SessionState, SessionStatus, Severity } from "../schema";
@@ -116,10 +116,10 @@ function Contents({ state, actions, query }: { state: SidebarState; actions: Sid
         ) : <p class="gs-side-empty">Nothing is watched. <code>%%graphscope</code> above a training cell, or <code>graphscope.watch(model)</code>.</p>}
       </Section>
       <Section title="Models in the kernel" count={state.models.length}>
-        {models.length ? <Models models={models} open={actions.openModel} /> : <p class="gs-side-empty">No model {query ? "of that name" : "has a name here"}.</p>}
+        {models.length ? <Models models={models} sessions={state.sessions} open={actions.openModel} /> : <p class="gs-side-empty">No model {query ? "of that name" : "has a name here"}.</p>}
       </Section>
       {focused && graph && (
-        <Section title={`Modules of ${focused.status.name}`} aside={<span class="gs-side-columns" aria-hidden="true"><i>act</i><i>grad</i></span>}>
+        <Section title="Modules" of={focused.status.name} aside={<span class="gs-side-columns" aria-hidden="true"><i>act</i><i>grad</i></span>}>
           <ModuleRows run={state.run} graph={graph} query={query} select={actions.selectModule} />
         </Section>
       )}
@@ -134,13 +134,13 @@ function Contents({ state, actions, query }: { state: SidebarState; actions: Sid
   );
 }
 
-function Section(props: { title: string; count?: number; aside?: ComponentChildren; children: ComponentChildren }) {
+function Section(props: { title: string; of?: string; count?: number; aside?: ComponentChildren; children: ComponentChildren }) {
   const [open, setOpen] = useState(true);
   return (
-    <section class="gs-side-section" aria-label={props.title}>
+    <section class="gs-side-section" aria-label={props.of ? `${props.title} of ${props.of}` : props.title}>
       <h2 class="gs-side-title">
         <button type="button" aria-expanded={open} onClick={() => setOpen(!open)}>
-          <Icon name={open ? "down" : "right"} size={12} /><b>{props.title}</b>{props.count !== undefined && <span>{count(props.count)}</span>}
+          <Icon name={open ? "down" : "right"} size={12} /><b>{props.title}{props.of && <span class="gs-side-wide"> of {props.of}</span>}</b>{props.count !== undefined && <span>{count(props.count)}</span>}
         </button>
         {open && props.aside}
       </h2>
@@ -162,7 +162,7 @@ function Session(props: { row: SessionRow; chosen: boolean; state: SidebarState;
           <StateMark state={status.state} /><b class="gs-side-name">{status.name}</b>
           <span class={`gs-side-state gs-${status.state}`}>{STATES[status.state]}</span>
           <span class="gs-push" />
-          {chosen ? <Counts status={status} /> : <><span class="gs-side-soft">{step}</span><SparkLine values={losses} width={40} height={14} /></>}
+          {chosen ? <Counts status={status} /> : <><Worst status={status} /><span class="gs-side-soft">{step}</span><SparkLine values={losses} width={40} height={14} /></>}
         </span>
         {chosen && (
           <span class="gs-side-line gs-side-figures">
@@ -229,6 +229,14 @@ function Counts({ status }: { status: SessionStatus }) {
   );
 }
 
+/** The worst of a session's findings as a mark alone. */
+function Worst({ status }: { status: SessionStatus }) {
+  const worst = SEVERITIES.find(([, field]) => status[field] > 0);
+  if (!worst) return null;
+  const [severity, field, word] = worst;
+  return <span title={`${count(status[field])} ${word}`}><Shape kind={severity} size={11} named /></span>;
+}
+
 function StateMark({ state }: { state: SessionState }) {
   switch (state) {
     case "live": return <svg class="gs-icon" width="10" height="10" aria-hidden="true"><circle cx="5" cy="5" r="4" fill="var(--gs-ok)" /></svg>;
@@ -238,16 +246,16 @@ function StateMark({ state }: { state: SessionState }) {
   }
 }
 
-function Models({ models, open }: { models: readonly ModelRow[]; open: (name: string) => void }) {
+function Models({ models, sessions, open }: { models: readonly ModelRow[]; sessions: readonly SessionRow[]; open: (name: string) => void }) {
   return (
     <table class="gs-side-models">
-      <thead><tr><th>name</th><th>type</th><th>parameters</th><th>mode</th></tr></thead>
+      <thead><tr><th>name</th><th>type</th><th><span class="gs-side-wide">parameters</span><span class="gs-side-tight" aria-hidden="true">params</span></th><th>mode</th></tr></thead>
       <tbody>
-        {models.map((model) => (
+        {models.map((model) => [model, sessions.find((row) => model.session !== "" && row.status.session === model.session)] as const).map(([model, session]) => (
           <tr key={model.name} data-model={model.name} onClick={() => open(model.name)}>
-            <td><button type="button" title={`Show ${model.name}`} onClick={(event) => { event.stopPropagation(); open(model.name); }}>{model.name}</button></td>
+            <td><button type="button" title={`Show ${model.name}`} onClick={(event) => { event.stopPropagation(); open(model.name); }}>{model.name}</button>{session && <Worst status={session.status} />}</td>
             <td title={model.type}>{model.type}</td>
-            <td title={model.parameters === null ? "not known before the first forward" : undefined}>{count(model.parameters)}</td>
+            <td title={model.parameters === null ? "not known before the first forward" : count(model.parameters)}><span class="gs-side-wide">{count(model.parameters)}</span><span class="gs-side-tight" aria-hidden="true">{shortCount(model.parameters)}</span></td>
             <td>{model.training === null ? "–" : <span class={`gs-chip ${model.training ? "" : "gs-chip-outline"}`}>{model.training ? "train" : "eval"}</span>}</td>
           </tr>
         ))}

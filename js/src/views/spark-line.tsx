@@ -17,5 +17,5 @@ export function SparkLine({ values, width, height, label }: { values: readonly n
     return part;
   });
   const name = label ? { role: "img" as const, "aria-label": `${label}, ${finite.length} points` } : { "aria-hidden": "true" as const };
-  return <svg class="gs-spark" width={width} height={height} {...name}><path d={path.join("")} /></svg>;
+  return <svg class="gs-spark" width={width} height={height} viewBox={`0 0 ${width} ${height}`} preserveAspectRatio="none" {...name}><path d={path.join("")} /></svg>;
 }

@@ -1,10 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { bytes, count, date, duration, fixed, percent, scientific, setting, shape, value } from "../../src/base/format";
+import { bytes, count, date, duration, fixed, percent, scientific, setting, shape, shortCount, value } from "../../src/base/format";
 
 describe("numbers as the look writes them", () => {
   it.each([
     [2480, "2,480"], [466906, "466,906"], [-1234567, "−1,234,567"], [0, "0"], [999, "999"],
   ])("count %d", (x, text) => expect(count(x)).toBe(text));
+
+  it.each([
+    [999, "999"], [9999, "9,999"], [466906, "467 k"], [11173962, "11.2 M"], [1199978, "1.2 M"], [999_950, "1.0 M"], [2.5e9, "2.5 G"], [null, "–"],
+  ])("short count %d", (x, text) => expect(shortCount(x)).toBe(text));
 
   it.each([
     [-0.146, "−0.146"], [0.693, "0.693"], [5.21, "5.21"], [-1.2e-9, "−1.2e−9"], [3.1e-5, "3.1e−5"], [8.8e-4, "8.8e−4"], [0, "0"],

@@ -121,6 +121,22 @@ describe("the sidebar's kernel client", () => {
     expect(opened[0]!.sent.length).toBe(4);
   });
 
+  it("goes on to a session that just began, unless one was chosen that still runs", async () => {
+    await follow(notebook());
+    const comm = opened[0]!;
+    comm.says([list(status("a", 1))]);
+    comm.says([list(status("b", 0), status("a", 2))]);
+    expect(client.state.focus).toBe("b");
+    client.focus("a");
+    comm.says([list(status("c", 0), status("b", 1), status("a", 2))]);
+    expect(client.state.focus, "chosen by hand").toBe("a");
+    comm.says([list(status("c", 1), status("b", 1), { ...status("a", 2), state: "closed" })]);
+    expect(client.state.focus, "what ended stays to be looked at").toBe("a");
+    comm.says([list(status("d", 0), status("c", 1), { ...status("a", 2), state: "closed" })]);
+    expect(client.state.focus).toBe("d");
+    expect(comm.sent.filter((sent) => sent.kind === "open").map((sent) => sent["session"])).toEqual(["a", "b", "a", "d"]);
+  });
+
   it("chooses the newest session by itself and takes only what is meant for it", async () => {
     await follow(notebook());
     opened[0]!.says([list(status("b", 5), status("a", 9))]);

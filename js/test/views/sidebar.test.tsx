@@ -81,7 +81,7 @@ describe("the sidebar", () => {
     expect(text).toContain("no step yet");
     expect(text).toContain("no loss known yet");
     expect(text).not.toMatch(/NaN|null|undefined|overhead/);
-    expect(root.querySelector("[data-model='teacher']")!.textContent).toBe("teacherResNet18–eval");
+    expect(root.querySelector("[data-model='teacher']")!.textContent).toBe("teacherResNet18––eval");
   });
 
   it("has controls only where something can be done", () => {
