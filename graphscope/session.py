@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import hashlib
 import itertools
+import operator
 import os
 import platform
 import re
@@ -25,7 +26,7 @@ from graphscope.capture.plan import Every, Schedule, Selection, checked_every
 from graphscope.capture.summary import path_of
 from graphscope.capture.trace import checked_model
 from graphscope.capture.watcher import Watcher
-from graphscope.errors import NotAModule, SessionClosed, UnknownName
+from graphscope.errors import NoSuchStep, NotAModule, SessionClosed, UnknownName
 from graphscope.graph import Graph
 from graphscope.messages import SessionState, SessionStatus
 from graphscope.recorder import Recorder, Subscriber
@@ -116,12 +117,29 @@ class Session:
 
     @property
     def step(self) -> int:
-        """Optimizer steps done; set it to continue a count of your own."""
+        """Optimizer steps done, or your own count: ``session.step = n`` numbers the step that begins now, and steps
+        count on from there. While a step is under way (its forward was seen) it numbers the one after it.
+
+        Steps rise: a number that was recorded, or is below one that was, raises NoSuchStep; UnknownName for anything
+        that is no whole number.
+        """
         return self._watcher.step
 
     @step.setter
     def step(self, value: int) -> None:
-        self._watcher.step = int(value)
+        try:
+            number = operator.index(value)
+        except TypeError:
+            raise UnknownName(f"session.step = {value!r:.60}: wanted a whole number, such as 1000.") from None
+        first = self._watcher.first_free
+        if number == self._watcher.step:
+            return
+        if not first <= number < 2**53:
+            raise NoSuchStep(
+                f"session.step = {number}: steps rise, and this run has come to {self._watcher.step}. "
+                f"Wanted {first} or more; to start again from a lower one, watch the model again."
+            )
+        self._watcher.count_from(number)
 
     @property
     def state(self) -> SessionState:

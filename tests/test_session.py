@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import graphscope
-from graphscope.errors import GraphscopeError, NotAModule, SessionClosed, UnknownName
+from graphscope.errors import GraphscopeError, NoSuchStep, NotAModule, SessionClosed, UnknownName
 from graphscope.session import default_run_dir
 from tests.capture.models import Cnn, Mlp
 
@@ -76,6 +76,42 @@ def test_numbers_of_the_user_and_a_counter_of_the_user(tmp_path):
     assert [r.epoch for r in run.step_records] == [7, 7]
     assert [a.tolist() for a in run.scalars("beta")] == [[100], [0.5]]
     assert [a.tolist() for a in run.scalars("accuracy")] == [[101], [0.75]]
+
+
+def test_a_counter_of_the_user_rises_or_is_refused_with_words(tmp_path):
+    model, x = Mlp(), torch.randn(5, 6)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with graphscope.watch(model, optimizer, every=1, run_dir=tmp_path / "run") as session:
+        for number in (0, 10, 20):
+            session.step = number  # before the forward: this step's
+            loop(model, x, 1, optimizer)
+        assert session.step == 21
+        model(x).mean().backward()
+        session.step = 30  # while a step is under way: the next one's
+        optimizer.step()
+        loop(model, x, 1, optimizer)
+        session.step = np.int64(31)
+        for wrong in (30, 5, -1, 2**60):
+            with pytest.raises(NoSuchStep, match="steps rise"):
+                session.step = wrong
+        for wrong in (1.5, "7", None):
+            with pytest.raises(UnknownName, match="wanted a whole number"):
+                session.step = wrong
+    assert session.run.steps == [0, 10, 20, 21, 30]
+    assert session.run.captured_steps == session.run.steps
+
+
+def test_a_loop_of_forwards_alone_counts_them(tmp_path):
+    model, x = Mlp(), torch.randn(5, 6)
+    with graphscope.watch(model, every=1, run_dir=tmp_path / "learns") as session:
+        for _ in range(8):
+            model(x)
+    assert (len(session.run.step_records), session.run.captured_steps) == (8, list(range(8)))
+    with graphscope.watch(model, every=1, run_dir=tmp_path / "no_grad") as session, torch.no_grad():
+        for _ in range(8):
+            model(x)
+    assert session.run.steps == []
+    assert sum(one.repeats for one in session.run.passes) == 8
 
 
 def test_what_is_logged_after_the_last_step_belongs_to_it(tmp_path):

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from torch import nn
+
+from graphscope.capture.modules import walk_modules
+from graphscope.capture.probes import is_mode_dependent
 from graphscope.schema import PassRecord
 
 FIRST_INDEX = 1_000
@@ -55,3 +59,8 @@ class PassLog:
             step=step, pass_index=self.index(), graph_id=None, training=training, grad_enabled=False,
             repeats=repeats, train_mode_layers=layers, topology=self._topology,
         )  # fmt: skip
+
+
+def mode_dependent_in_train(root: nn.Module) -> tuple[str, ...]:
+    """Paths of BatchNorm and Dropout layers that are in train mode now."""
+    return tuple(fqn for fqn, module, _ in walk_modules(root) if module.training and is_mode_dependent(module))

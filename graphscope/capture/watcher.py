@@ -33,11 +33,11 @@ from graphscope.capture.forward import ForwardCapture, error_text
 from graphscope.capture.gradients import in_backward
 from graphscope.capture.guard import Guard
 from graphscope.capture.loss_tap import LossTap
-from graphscope.capture.modules import ModuleTree, read_modules, trainable_parameters, tree_signature, walk_modules
+from graphscope.capture.modules import ModuleTree, read_modules, trainable_parameters, tree_signature
 from graphscope.capture.optimizers import Optimizers, learning_rate
-from graphscope.capture.pass_log import PassLog
+from graphscope.capture.pass_log import PassLog, mode_dependent_in_train
 from graphscope.capture.plan import STRUCTURE_ONLY, Schedule, Selection, measures_ops
-from graphscope.capture.probes import is_mode_dependent
+from graphscope.capture.protocol import Protocol
 from graphscope.capture.stale import StaleGradients
 from graphscope.capture.step import AddressNumbers, ParameterCapture, Pass, gradient_norm, stats_record
 from graphscope.capture.topologies import Topologies
@@ -68,6 +68,8 @@ class Watcher:
         self.guard = guard
         self.sink: Sink = lambda records: sink(sent(records))
         self.step = 0
+        self._next_step: int | None = None
+        """Number of the next step, if the user said one while this one was under way."""
         self.epoch: int | None = None
         self.logged: dict[str, float] = {}
         self.captured_steps = 0
@@ -84,6 +86,8 @@ class Watcher:
         self._fine = True
         """Whether modules are tapped in the step under way."""
         self._fine_seconds = self._fine_cost = 0.0
+        self._protocol = Protocol(self.root, guard, self._optimizers.any)
+        self._protocol.begins = self._backward_sight
         self._stale = StaleGradients()
         self._directions = Directions()
         self.bursts = Bursts(schedule, whole=selection.is_whole)
@@ -101,6 +105,7 @@ class Watcher:
         self._self_seconds = self._traced_seconds = 0.0
         self._started = self._last_step = time.perf_counter()
         self._steps_done = 0
+        self._last_done = -1
         self._handles: list[Any] = []
 
     # Attaching.
@@ -119,6 +124,21 @@ class Watcher:
             self.sink([Note(severity="info", text=COMPILED_GLOBAL)])
         self._begin_step()
 
+    def count_from(self, step: int) -> None:
+        """The step under way has this number; the next one, if something of this one was seen already."""
+        if step == self.step:
+            return
+        if self._grad_passes or self._parameters is not None:
+            self._next_step = step
+        else:
+            self.step = step
+
+    @property
+    def first_free(self) -> int:
+        """The lowest number that a step which is still to come may have."""
+        begun = self._grad_passes or self._parameters is not None
+        return self.step + 1 if begun else self._last_done + 1
+
     def detach(self) -> None:
         """Leaves the model and torch as they were, and writes what of a step is there."""
         for handle in self._handles:
@@ -128,6 +148,7 @@ class Watcher:
         if root is not None and root.__dict__.get("_compiled_call_impl") == self._call:
             del root.__dict__["_compiled_call_impl"]
         self._fingerprints.close()
+        self._protocol.release()
         self._tap.detach()
         self.guard.run(self._end_watch)
 
@@ -196,6 +217,7 @@ class Watcher:
         learns = torch.is_grad_enabled()
         if learns:
             self._begin_training_pass()
+        self._protocol.forward(root.training, learns)
         key = kinds_of(root, args, kwargs)
         due = learns and self._capturing and len(self._passes) < MOST_PASSES
         unplanned = not due and self._topologies.wants(key) and self.schedule.affords_trace(self.step)
@@ -236,6 +258,9 @@ class Watcher:
         learns = torch.is_grad_enabled()
         if learns:
             self._topology = topology
+            started = time.perf_counter()
+            self._protocol.output(output)
+            self._fine_seconds += time.perf_counter() - started
         if capture is None:
             self._topologies.saw(topology, sight.key)
             self._end_light_pass(root, topology, output)
@@ -262,12 +287,16 @@ class Watcher:
         if news:
             self.sink(news)
 
+    def _backward_sight(self) -> None:
+        self._backward_seen = True
+
     def _backward_begins(self) -> None:
         self._backward_seen = True
         self._stale.look()
 
     def _end_raising(self, capture: ForwardCapture | None, error: Exception) -> None:
         """A forward that raised: the part that ran, or where nothing was recorded its text at least."""
+        self._protocol.raised()
         root = self.root()
         if capture is not None:
             self._passes.append(Pass(capture, len(self._passes), bool(root and root.training), torch.is_grad_enabled()))
@@ -292,6 +321,7 @@ class Watcher:
             self.guard.run(self._end_step, optimizer)
 
     def _take_before(self, optimizer: Optimizer) -> None:
+        self._protocol.before_step(optimizer)
         odd = False
         if self._optimizers.is_primary(optimizer):
             gradients = None if self._capturing else self._gradients
@@ -311,11 +341,15 @@ class Watcher:
         if self._parameters is not None and self._names:
             self._parameters.after(self._names)
             self._names = {}
-        return self._optimizers.is_primary(optimizer)
+        primary = self._optimizers.is_primary(optimizer)
+        self._protocol.after_step(optimizer, primary)
+        return primary
 
     def _begin_step(self) -> None:
         self._capturing = bool(self.guard.run(self.schedule.wants, self.step))
-        self._fine = self.observes_ops and (self._capturing or self.schedule.affords(self._fine_cost))
+        closely = self._capturing or self.schedule.affords(self._fine_cost)
+        self._fine = self.observes_ops and closely
+        self._protocol.begin_step(closely)
         self._fine_seconds = 0.0
         self._topology = None
         self._passes = []
@@ -344,8 +378,12 @@ class Watcher:
             records.append(Note(severity="warning", text=NO_FORWARD.format(type(root).__name__), step=self.step))
         if root is not None:
             self._stale.remember(root)
+        hooks = self._protocol.take_seconds()
+        self._fine_seconds += hooks
         self._learn_fine_cost(passes)
-        self._self_seconds += self._tap.take_seconds() + (time.perf_counter() - now) - (self._traced_seconds - traced)
+        self._self_seconds += (
+            hooks + self._tap.take_seconds() + (time.perf_counter() - now) - (self._traced_seconds - traced)
+        )
         # The clock runs from optimizer step to optimizer step, so the first step has no length.
         step_seconds = now - self._last_step if self._steps_done else None
         records.append(
@@ -353,6 +391,8 @@ class Watcher:
                 step=self.step, captured=captured, passes=passes, seconds=now - self._started,
                 step_seconds=step_seconds, self_seconds=self._self_seconds + self._traced_seconds, scalars=scalars,
                 stale_gradients=stale, epoch=self.epoch, topology=self._topology,
+                calls=self._protocol.calls(), backwards=self._protocol.backwards if self._protocol.on else None,
+                skipped=self._protocol.skipped if self._protocol.on else None,
             )
         )  # fmt: skip
         self.schedule.account(self.step, captured, step_seconds, self._self_seconds, self._traced_seconds)
@@ -360,13 +400,16 @@ class Watcher:
         self.logged = {}
         self._self_seconds = self._traced_seconds = 0.0
         self._last_step = now
-        self.step += 1
+        done = self.step
+        self.step = self.step + 1 if self._next_step is None else self._next_step
+        self._next_step = None
         self._steps_done += 1
+        self._last_done = done
         self._begin_step()
 
     def _learn_fine_cost(self, passes: int) -> None:
-        """What taps take in a step: one slow step is forgotten, and where they are off they are tried again in time."""
-        if not self._fine:
+        """What taps and protocol take in a step: a slow one is forgotten; where they are off, they are tried again."""
+        if not self._protocol.on:
             self._fine_cost *= 0.99
         elif passes:
             taken = self._fine_seconds
@@ -399,8 +442,3 @@ class Watcher:
             self._traced_seconds += seconds
         else:
             self._self_seconds += seconds
-
-
-def mode_dependent_in_train(root: nn.Module) -> tuple[str, ...]:
-    """Paths of BatchNorm and Dropout layers that are in train mode now."""
-    return tuple(fqn for fqn, module, _ in walk_modules(root) if module.training and is_mode_dependent(module))
