@@ -228,7 +228,7 @@ class Watcher:
                 self._fingerprints.read()
             selection = self.selection if due else STRUCTURE_ONLY
             capture = ForwardCapture(root, self.tree, self.step, selection, self.guard, self._inside)
-            capture.gradients.measures = measures_ops(self.selection, self.schedule, self.captured_steps)
+            capture.gradients.measures = measures_ops(selection, self.schedule, self.captured_steps)
             capture.take_inputs(root, args, kwargs)
         return capture, self._fingerprints.begin(key, self._fine)
 
