@@ -9,6 +9,7 @@ Nothing here waits for a GPU.
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections import deque
 from collections.abc import Iterable
@@ -32,6 +33,7 @@ DEVIATIONS = 10.0
 """A spike is this many mean deviations above the mean, and at least its double."""
 NORMS, FEWEST_NORMS, JUMP = 32, 8, 10.0
 """A jump is ten times the 95th percentile of the last 32 gradient norms, once eight are known."""
+_C_TYPES = {torch.float32: ctypes.c_float, torch.float64: ctypes.c_double}
 EVERY = 8
 """Gradient norms are taken at most at one step in so many."""
 
@@ -85,7 +87,14 @@ class Sentinel:
         """A gradient on the CPU of which one number is read -> what is wrong with it, or None."""
         if gradient.layout != torch.strided or type(gradient) is not Tensor or not gradient.numel():
             return None
-        return self._nonfinite("gradient", step, float(gradient.detach().reshape(-1)[0]))
+        if not gradient.untyped_storage().nbytes():
+            return None  # sharded training gave its memory back
+        kind = _C_TYPES.get(gradient.dtype)
+        if kind is not None:
+            value = kind.from_address(gradient.data_ptr()).value  # a hundredth of the time of reading it through torch
+        else:
+            value = float(gradient.detach().reshape(-1)[0])
+        return self._nonfinite("gradient", step, value)
 
     def _nonfinite(self, what: str, step: int, value: float) -> str | None:
         before, self._finite[what] = self._finite[what], math.isfinite(value)

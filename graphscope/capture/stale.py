@@ -19,22 +19,39 @@ MOST = 3
 """Parameters looked at: a loop clears all of them or none."""
 
 
+Kept = tuple[weakref.ref[nn.Parameter], weakref.ref[Tensor], int]
+
+
+def _kept(ref: weakref.ref[nn.Parameter]) -> Kept | None:
+    """A parameter with its gradient and the version of that; None if it has no ordinary one."""
+    parameter = ref()
+    gradient = None if parameter is None else parameter.grad
+    if gradient is None or gradient.layout != torch.strided:
+        return None
+    return ref, weakref.ref(gradient), gradient._version
+
+
 class StaleGradients:
     """Remembers gradients at the end of a step and looks for them in the next."""
 
     def __init__(self) -> None:
-        self._kept: list[tuple[weakref.ref[nn.Parameter], weakref.ref[Tensor], int]] = []
+        self._parameters: list[weakref.ref[nn.Parameter]] = []
+        """The ones looked at, so that not every step walks over the modules."""
+        self._kept: list[Kept] = []
         self._stale: bool | None = None
 
     def remember(self, root: nn.Module) -> None:
         """At the end of a step."""
         self._stale = None
-        self._kept = []
+        self._kept = [kept for ref in self._parameters if (kept := _kept(ref))]
+        if len(self._kept) == MOST:
+            return
+        self._parameters, self._kept = [], []  # the first step, or other parameters have gradients now
         for _, module, _ in walk_modules(root):
             for parameter in module._parameters.values():
-                gradient = None if parameter is None else parameter.grad
-                if parameter is not None and gradient is not None and gradient.layout == torch.strided:
-                    self._kept.append((weakref.ref(parameter), weakref.ref(gradient), gradient._version))
+                if parameter is not None and (kept := _kept(ref := weakref.ref(parameter))):
+                    self._parameters.append(ref)
+                    self._kept.append(kept)
                     if len(self._kept) == MOST:
                         return
 
