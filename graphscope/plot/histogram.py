@@ -19,7 +19,10 @@ def histogram(run: Run, address: AddressLike, step: int | None = None, role: str
     Without a step, the last one of this tensor. Raises UnknownAddress, UnknownName, NoSuchStep as ``run.summary``.
     """
     found = run.summary(address, role, step)
-    figure, axes = panel(str(address_of(address)), f"{role.replace('_', ' ')} at step {found.step:,}, log2 bins")
+    sample = ", counts estimated from a sample" if found.histogram_estimate or found.estimate else ""
+    figure, axes = panel(
+        str(address_of(address)), f"{role.replace('_', ' ')} at step {found.step:,}, log2 bins{sample}"
+    )
     if found.histogram is None:
         empty(axes, found.unmeasured or "No histogram was kept of this step.")
         return figure
@@ -32,7 +35,8 @@ def histogram(run: Run, address: AddressLike, step: int | None = None, role: str
     ticks = [place for place in _ticks(low, high)]
     axes.set_xticks([place for place, _ in ticks], [text for _, text in ticks])
     axes.axvline(HALF - 0.5, color=QUIET, linewidth=0.8)
-    facts = [f"{name} {number(float(value))}" for name, value in (("mean", found.mean), ("std", found.std))]
+    about = "≈ " if found.estimate else ""
+    facts = [f"{name} {about}{number(float(value))}" for name, value in (("mean", found.mean), ("std", found.std))]
     facts += [
         f"{name} {value:,} of {found.count:,}"
         for name, value in (("zeros", found.zeros), ("NaN", found.nan), ("Inf", found.inf))

@@ -13,7 +13,7 @@ from graphscope.graph import Graph
 from graphscope.run import Run
 from graphscope.schema import ROLES, STATISTICS, StepStats
 
-HEADS = ("step", "pass_index", "fqn", "call", "output", "role", "shape", "dtype", "count", *STATISTICS)
+HEADS = ("step", "pass_index", "fqn", "call", "output", "role", "shape", "dtype", "count", *STATISTICS, "estimate")
 
 
 def export(run: Run, path: Path) -> Path:
@@ -36,7 +36,7 @@ def export(run: Run, path: Path) -> Path:
 
 
 def statistics_rows(run: Run) -> Iterator[list[Any]]:
-    """HEADS' values for every tensor and captured step; None where a value is not known."""
+    """HEADS' values for every tensor and captured step; None where a value is not known. ``estimate`` is 1 or 0."""
     names = list(run.address_table)
     for stats in (record for record in run.records() if isinstance(record, StepStats)):
         for row, number in enumerate(stats.address.tolist()):
@@ -47,7 +47,7 @@ def statistics_rows(run: Run) -> Iterator[list[Any]]:
                 known = [None if value is None or value != value else value for value in values]
                 yield [
                     stats.step, stats.pass_index, summary.fqn, summary.call, summary.output, summary.role, shape,
-                    summary.dtype, summary.count, *known,
+                    summary.dtype, summary.count, *known, int(summary.estimate),
                 ]  # fmt: skip
 
 

@@ -7,8 +7,9 @@ run         the header of a file: run_id, name, model, created, rank, world_size
 step        an optimizer step: step, captured, passes, seconds, step_seconds, self_seconds, epoch, scalars {name: value}
 scalars     values logged for a step already done: step, epoch, scalars
 tensor      one tensor of one captured step: step, pass_index, fqn, call, output, role, shape, dtype, count, the
-            statistics (mean, std, min, max, absmax, l2, zeros, nan, inf, zero_share), cosine, estimate, unmeasured,
-            histogram {bin: count} of the bins of graphscope.schema.HISTOGRAM_BINS that are not empty, or null
+            statistics (mean, std, min, max, absmax, l2, zeros, nan, inf, zero_share), cosine, estimate,
+            histogram_estimate, cosine_estimate (true where from a sample), unmeasured, histogram {bin: count} of the
+            bins of graphscope.schema.HISTOGRAM_BINS that are not empty, or null
 others      the records of graphscope.schema by their kind and fields, arrays as lists: pass, graph, batchnorm_stats,
             dropout_stats, finding, note, run_end
 """
@@ -81,7 +82,8 @@ def _tensor(stats: StepStats, one: TensorSummary) -> dict[str, Any]:
         "kind": "tensor", "step": one.step, "pass_index": stats.pass_index, "fqn": one.fqn, "call": one.call,
         "output": one.output, "role": one.role, "shape": list(one.shape), "dtype": one.dtype, "count": one.count,
         **{name: _known(getattr(one, name)) for name in (*STATISTICS, "cosine")},
-        "estimate": one.estimate, "unmeasured": one.unmeasured, "histogram": bins,
+        "estimate": one.estimate, "histogram_estimate": one.histogram_estimate, "cosine_estimate": one.cosine_estimate,
+        "unmeasured": one.unmeasured, "histogram": bins,
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from graphscope.errors import UnknownName
 from graphscope.run.addresses import Addresses
-from graphscope.schema import ESTIMATE, NOT_MEASURED, ROLES, StepStats
+from graphscope.schema import COSINE_ESTIMATE, ESTIMATE, NOT_MEASURED, ROLES, StepStats
 
 if TYPE_CHECKING:
     import pandas
@@ -32,7 +32,7 @@ def dataframe_of(all_stats: Iterable[StepStats], addresses: Addresses) -> pandas
         ) from None
     names = [(a.fqn, a.call, a.output) for a in addresses]
     rows: dict[str, list[Any]] = {name: [] for name in ("step", "pass_index", "number", "role", "flags", "count")}
-    rows |= {name: [] for name in (*_MOMENTS, *_COUNTS)}
+    rows |= {name: [] for name in (*_MOMENTS, *_COUNTS, "cosine")}
     dtypes: list[str] = []
     shapes: list[tuple[int, ...]] = []
     for stats in all_stats:
@@ -42,6 +42,7 @@ def dataframe_of(all_stats: Iterable[StepStats], addresses: Addresses) -> pandas
         rows["number"].append(stats.address)
         for name in ("role", "flags", "count", *_MOMENTS, *_COUNTS):
             rows[name].append(getattr(stats, name))
+        rows["cosine"].append(np.full(n, np.nan) if stats.cosine is None else stats.cosine)
         dtypes += [stats.dtypes[code] for code in stats.dtype.tolist()]
         ends = np.cumsum(stats.ndim, dtype=np.int64).tolist()
         sizes = stats.sizes.tolist()
@@ -63,6 +64,8 @@ def dataframe_of(all_stats: Iterable[StepStats], addresses: Addresses) -> pandas
         "count": columns["count"],
         **{name: np.where(unmeasured, np.nan, columns[name].astype(float)) for name in (*_MOMENTS, *_COUNTS)},
         "estimate": (columns["flags"].astype(int) & ESTIMATE) != 0,
+        "cosine": columns["cosine"].astype(float),
+        "cosine_estimate": (columns["flags"].astype(int) & COSINE_ESTIMATE) != 0,
     }
     with np.errstate(divide="ignore", invalid="ignore"):
         table["inf"] = table["pos_inf"] + table["neg_inf"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from graphscope import plot
 from graphscope.errors import NoSuchStep, UnknownAddress, UnknownName
@@ -18,7 +20,16 @@ from graphscope.plot.batchnorm import drift
 from graphscope.plot.loss import running_mean
 from graphscope.plot.style import ROLE_COLORS, number
 from graphscope.run import Run
-from graphscope.schema import AddressTable, BatchNormStats, DropoutStats, Finding, RunHeader, StepRecord, StepStats
+from graphscope.schema import (
+    HISTOGRAM_ESTIMATE,
+    AddressTable,
+    BatchNormStats,
+    DropoutStats,
+    Finding,
+    RunHeader,
+    StepRecord,
+    StepStats,
+)
 
 CHANNELS, BATCH = 6, 100
 
@@ -136,6 +147,16 @@ def test_histogram_counts_stand_at_their_powers_of_two(run: Run) -> None:
     assert "zeros 1 of 16" in axes.get_xlabel()
     with pytest.raises(NoSuchStep):
         plot.histogram(run, "fc", 11)
+
+
+def test_a_histogram_of_a_sample_is_marked_as_an_estimate(run: Run) -> None:
+    exact = run.records_at(10)[0]
+    assert isinstance(exact, StepStats)
+    sampled, marked = Run(), dataclasses.replace(exact, flags=np.array([HISTOGRAM_ESTIMATE, 0], np.uint8))
+    sampled.add(AddressTable(start=0, fqn=["fc", "fc.weight"], call=[0, 0], output=[0, 0]))
+    sampled.add(marked)
+    texts = [[text.get_text() for text in plot.histogram(r, "fc", 10).findobj(Text)] for r in (run, sampled)]
+    assert ["estimated from a sample" in " ".join(text) for text in texts] == [False, True]
 
 
 def test_a_tensor_without_histogram_says_so(run: Run) -> None:

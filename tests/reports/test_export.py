@@ -14,7 +14,7 @@ from graphscope.errors import GraphscopeError, UnknownName
 from graphscope.graph import Graph
 from graphscope.reports.export import export
 from graphscope.run import Run, load
-from graphscope.schema import AddressTable
+from graphscope.schema import ESTIMATE, AddressTable
 from tests.golden import small_cnn
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -36,6 +36,8 @@ def test_a_csv_has_one_row_a_tensor_and_step_with_the_values_to_the_last_digit(r
         want = small_cnn.statistics(small_cnn.values(row["role"], row["fqn"], int(row["step"])))
         assert math.isclose(float(row["l2"]), want["l2"], rel_tol=0) and int(row["nan"]) == want["nan"]
     assert rows[0]["shape"] == "4x10"
+    marked = [[int(flag & ESTIMATE > 0) for flag in small_cnn.step_stats(n).flags] for n in small_cnn.CAPTURED]
+    assert [int(row["estimate"]) for row in rows] == [flag for flags in marked for flag in flags]
 
 
 def test_a_name_that_a_spreadsheet_would_run_is_text(tmp_path: Path) -> None:
