@@ -22,8 +22,9 @@ from graphscope.rules import evaluate
 from graphscope.run import Run
 from graphscope.run.codec import encode
 from graphscope.run.frames import frame
+from graphscope.run.size import SizeCap, without_statistics
 from graphscope.run.writer import RunWriter
-from graphscope.schema import LAYER_STATS, OpGradients, RunHeader, StepStats
+from graphscope.schema import LAYER_STATS, MAX_RUN_MB, Note, OpGradients, RunHeader, StepStats
 
 MOST_WAITING = 64
 """Batches in the queue from which on statistics are dropped."""
@@ -36,9 +37,12 @@ Subscriber = Callable[[list[bytes], list[Any]], None]
 class Recorder:
     """One run being written."""
 
-    def __init__(self, run_dir: Path, header: RunHeader, guard: Guard) -> None:
+    def __init__(self, run_dir: Path, header: RunHeader, guard: Guard, *, max_mb: float = MAX_RUN_MB) -> None:
         self.run = Run()
         self.dropped = 0
+        """Statistics that the queue had no room for."""
+        self._told_dropped = 0
+        self._cap = SizeCap(max_mb, _is_statistics)
         self._guard = guard
         self._writer = RunWriter(run_dir, header)
         self.run.add(header)
@@ -56,13 +60,18 @@ class Recorder:
         """The file being written."""
         return self._writer.path
 
+    @property
+    def waiting(self) -> int:
+        """Batches that nobody has taken out of the queue yet."""
+        return self._queue.qsize()
+
     def put(self, records: Sequence[Any]) -> None:
         """Takes records over; returns at once. In a forked child it does nothing: the file is the parent's."""
         if self._closed or os.getpid() != self._pid:
             return
         batch = list(records)
-        if self._queue.qsize() >= MOST_WAITING:
-            kept = [r for r in batch if not _is_statistics(r)]
+        if self.waiting >= MOST_WAITING:
+            kept = without_statistics(batch, _is_statistics)
             self.dropped += len(batch) - len(kept)
             if len(kept) < len(batch):
                 self._missed.append([r for r in batch if _is_statistics(r)])
@@ -110,7 +119,9 @@ class Recorder:
         self._guard.raise_noted()
 
     def _end(self, reason: str) -> None:
-        ends = self._writer.close(reason, dropped=self.dropped)
+        if last := self._drops(1):
+            self._take(last)
+        ends = self._writer.close(reason, dropped=self.dropped + self._cap.left_out)
         for end in ends:
             self.run.add(end)
         self._tell(framed(ends), list(ends))
@@ -130,6 +141,7 @@ class Recorder:
 
     def _take(self, batch: list[Any]) -> None:
         batch = [record for item in batch for record in (item.records() if isinstance(item, Arrival) else (item,))]
+        batch = self._cap.within([*self._drops(), *batch], self._writer.size)
         frames = self._writer.append(batch)
         places = self._writer.places
         for i, record in enumerate(batch):
@@ -140,6 +152,19 @@ class Recorder:
             for finding in findings:
                 self.run.add(finding)
         self._tell(frames, [*batch, *findings])
+
+    def _drops(self, least: int = 2) -> list[Note]:
+        """A note when statistics were dropped; the next one when ``least`` times as many were."""
+        dropped = self.dropped
+        if dropped <= least * self._told_dropped:
+            return []
+        self._told_dropped = dropped
+        text = (
+            f"The disk is slower than what is recorded: {dropped:,} tables of statistics were left out so far, so that "
+            f"the training need not wait for it ({self._writer.path.parent}). Record fewer steps (every=), fewer "
+            "modules (include=), or elsewhere (run_dir=)."
+        )
+        return [Note(severity="warning", text=text)]
 
     def _tell(self, frames: list[bytes], records: list[Any]) -> None:
         with self._lock:

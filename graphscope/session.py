@@ -31,7 +31,7 @@ from graphscope.graph import Graph
 from graphscope.messages import SessionState, SessionStatus
 from graphscope.recorder import Recorder, Subscriber
 from graphscope.run import Run
-from graphscope.schema import Finding, Note, RunHeader, ScalarRecord, StepRecord
+from graphscope.schema import MAX_RUN_MB, Finding, Note, RunHeader, ScalarRecord, StepRecord
 
 if TYPE_CHECKING:
     from graphscope.jupyter.widget import View
@@ -46,8 +46,9 @@ class Session:
     """A live watch of one model; a context manager, or close it with :meth:`close`."""
 
     def __init__(
-        self, model: nn.Module, optimizer: Any, watcher_parts: Mapping[str, Any], run_dir: Path | None
-    ) -> None:
+        self, model: nn.Module, optimizer: Any, watcher_parts: Mapping[str, Any], run_dir: Path | None,
+        max_mb: float = MAX_RUN_MB,
+    ) -> None:  # fmt: skip
         number = next(_NUMBERS.setdefault(type(model).__name__, itertools.count(1)))
         self.model_name = type(model).__name__
         self.name = f"{self.model_name}-{number}"
@@ -58,7 +59,7 @@ class Session:
         self._guard: Guard = watcher_parts["guard"]
         self._guard.on_failure = self._went_off
         self._schedule: Schedule = watcher_parts["schedule"]
-        self._recorder = Recorder(self.run_dir, self._header(model), self._guard)
+        self._recorder = Recorder(self.run_dir, self._header(model), self._guard, max_mb=max_mb)
         self._watcher = Watcher(model, optimizer, **watcher_parts, sink=self._recorder.put)
         self._watcher.bursts.on_anomaly = self._recorder.keep_recent
         self._closed = False
@@ -267,6 +268,7 @@ def watch(
     exclude: str | Sequence[str] | None = None,
     roles: Sequence[str] | None = None,
     run_dir: str | os.PathLike[str] | None = None,
+    max_mb: float = MAX_RUN_MB,
     strict: bool | None = None,
 ) -> Session:
     """Watches a model while your own loop trains it; the loop stays as it is.
@@ -282,6 +284,7 @@ def watch(
                through each op. None: all; those of ops then only with "auto", at the first captured step, and at
                steps that were asked for with ``capture_next``.
     run_dir    where the run file goes; None: a new folder under ``runs/``.
+    max_mb     cap of the run file in MB: as it fills, statistics of fewer steps are recorded, and the run says so.
     strict     True: errors of ours are raised; None: as GRAPHSCOPE_STRICT says.
 
     Raises NotAModule, UnknownName, RunDirectoryError. A second watch of the same model ends the first.
@@ -299,6 +302,8 @@ def watch(
         )
     if not isinstance(budget, int | float) or not 0 < budget <= 1:
         raise UnknownName(f"watch(budget={budget!r}): wanted a share of step time above 0 and up to 1, such as 0.01.")
+    if not isinstance(max_mb, int | float) or isinstance(max_mb, bool) or not 0 < max_mb < float("inf"):
+        raise UnknownName(f"watch(max_mb={max_mb!r:.40}): wanted a size in MB above 0, such as {MAX_RUN_MB:g}.")
     earlier = [session for session in _LIVE.values() if session._watcher.root() is model]
     if not earlier and "_compiled_call_impl" in model.__dict__:
         raise NotAModule(
@@ -317,7 +322,7 @@ def watch(
         "guard": Guard(strict),
         "loss_fn": loss_fn,
     }
-    session = Session(model, optimizer, parts, None if run_dir is None else Path(run_dir))
+    session = Session(model, optimizer, parts, None if run_dir is None else Path(run_dir), max_mb)
     if idle:
         session.note("warning", f"exclude={idle!r} matches no module path or parameter name, so it leaves nothing out.")
     return session

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from graphscope.conditions import Condition
 from graphscope.errors import CommandRefused, did_you_mean
 from graphscope.messages import TrainerSamples, TrainerStatus
+from graphscope.schema import MAX_RUN_MB
 from graphscope.trainer.loop import Trainer
 from graphscope.trainer.optimizers import has_momentum
 from graphscope.trainer.settings import DATASETS, LOSSES, MODELS, OPTIMIZERS, PANEL_FIELDS, SCHEDULES, TrainerSettings
@@ -173,6 +174,7 @@ def train(
     run_dir: str | Path | None = None,
     every: Any = "auto",
     budget: float = 0.01,
+    max_mb: float = MAX_RUN_MB,
     optimizer: Any = "auto",
     loss_fn: Any = None,
     test_data: Any = None,
@@ -185,7 +187,7 @@ def train(
     start            False: wait for Start in the panel, or ``.start()``.
     background       False: train here, with progress bars, and return when it has ended.
     break_when       pause where this holds: ``grad_norm('conv1') > 10 or nan()``, see ``graphscope.conditions``.
-    run_dir, every, budget   as in ``graphscope.watch``.
+    run_dir, every, budget, max_mb   as in ``graphscope.watch``.
     settings         any field of ``graphscope.trainer.settings.TrainerSettings``: epochs, lr, batch_size, seed, ...
 
     Raises UnknownName and TrainerError for what cannot be used; what fails later is in ``.error`` and in the panel.
@@ -198,7 +200,8 @@ def train(
         else:
             objects[name] = value
     given = {name: value for name, value in objects.items() if value is not None}
-    training = Training(TrainerSettings.from_dict(named), given, {"run_dir": run_dir, "every": every, "budget": budget})
+    watching = {"run_dir": run_dir, "every": every, "budget": budget, "max_mb": max_mb}
+    training = Training(TrainerSettings.from_dict(named), given, watching)
     training.set_break(break_when)
     if not background:
         if break_when:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, NamedTuple
 
+from graphscope.schema import MAX_RUN_MB
 from graphscope.trainer.settings import DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES, Choice, TrainerSettings
 
 NUMBERS = {"int": int, "float": float, "int | None": int, "float | None": float}
@@ -92,6 +93,7 @@ class ShellOptions:
     run_dir: str | None = None
     every: str | int = "auto"
     budget: float = 0.01
+    max_mb: float = MAX_RUN_MB
     no_watch: bool = False
     report: str | None = None
     resume: str | None = None
@@ -132,6 +134,12 @@ def parser() -> argparse.ArgumentParser:
     watching.add_argument(
         "--budget", type=_share, metavar="X", help="share of step time that watching may take; default 0.01"
     )
+    watching.add_argument(
+        "--max-mb",
+        type=_size,
+        metavar="N",
+        help=f"cap of the run file in MB, default {MAX_RUN_MB:g}",
+    )
     watching.add_argument("--no-watch", action="store_true", help="train without recording anything")
     kept = made.add_argument_group("what is kept")
     kept.add_argument("--checkpoint-dir", metavar="DIR", help="gets a checkpoint after each epoch; the newest two stay")
@@ -165,6 +173,16 @@ def _every(text: str) -> str | int:
     if not (text.isdecimal() and int(text) > 0):
         raise argparse.ArgumentTypeError(f'wanted "auto" or a number of steps from 1 up, found {text!r}')
     return int(text)
+
+
+def _size(text: str) -> float:
+    try:
+        size = float(text)
+    except ValueError:
+        size = 0.0
+    if not 0 < size < float("inf"):
+        raise argparse.ArgumentTypeError(f"wanted a size in MB above 0, found {text!r}")
+    return size
 
 
 def _share(text: str) -> float:

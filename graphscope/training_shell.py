@@ -120,7 +120,9 @@ def _session_for(trainer: Trainer, options: ShellOptions) -> Iterator[Session | 
         yield None
         return
     with _same_run(options.run_dir) if options.resume else nullcontext():
-        session = watched(trainer, run_dir=options.run_dir, every=options.every, budget=options.budget)
+        session = watched(
+            trainer, run_dir=options.run_dir, every=options.every, budget=options.budget, max_mb=options.max_mb
+        )
     with session:
         yield session
 

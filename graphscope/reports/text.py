@@ -94,6 +94,8 @@ def _head(run: Run) -> Iterator[str]:
         costs = [r.self_seconds for r in run.step_records if r.captured]
         if costs:
             yield f"  A captured step cost {1e3 * median(costs):,.2f} ms, at most {1e3 * max(costs):,.2f} ms"
+    if dropped := sum(end.dropped for end in run.ends):
+        yield f"  {count_text(dropped)} record{'s' if dropped > 1 else ''} lost: the disk was too slow or full (notes)"
     if run.damaged:
         yield f"  {count_text(run.damaged)} damaged record{'s' if run.damaged > 1 else ''} left out"
 

@@ -93,6 +93,11 @@ class RunWriter:
         )
         self._syncer.start()
 
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        return self._size
+
     def append(self, records: Sequence[RunRecord]) -> list[bytes]:
         """Writes records with one ``write()`` -> their frames, one each, whether the disk took them or not.
 

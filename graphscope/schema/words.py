@@ -55,3 +55,5 @@ LOG_SPACED = frozenset({25, 32, 40, 50, 63, 79, 100})
 """... and these, whatever they cost; from then on the budget alone decides."""
 INPLACE, FAILED, VIEW = 1, 2, 4
 """Bits of ``GraphRecord.op_flags``: wrote into its input; raised; its output shares memory with an input."""
+MAX_RUN_MB = 2048.0
+"""Cap of a run file in MB (10^6 bytes) where none is asked for."""
