@@ -112,6 +112,21 @@ class TrainerSamples:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunRanks:
+    """The processes of a run that was read from several files, rising, and which of them is shown."""
+
+    kind: ClassVar[str] = "run_ranks"
+    shown: int | None
+    """Rank whose records follow; None: all, merged."""
+    rank: Sequence[int]
+    last_step: Sequence[int | None]
+    last_seen: Sequence[str]
+    """Wall time of the last step by the process's own clock, ISO 8601; empty if unknown."""
+    finished: Sequence[bool]
+    """Whether the last file was closed; False while it trains, or if it was killed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesReply:
     """Answer to Select: one address over all recorded steps, unthinned."""
 
@@ -156,7 +171,7 @@ class KernelList:
     """Fields of SessionStatus per session."""
 
 
-Reply = SessionStatus | TrainerStatus | TrainerSamples | SeriesReply | Pong | CommandError | KernelList
+Reply = SessionStatus | TrainerStatus | TrainerSamples | RunRanks | SeriesReply | Pong | CommandError | KernelList
 REPLIES: tuple[type, ...] = get_args(Reply)
 
 
@@ -194,6 +209,15 @@ class Look:
 
     kind: ClassVar[str] = "look"
     step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowRank:
+    """Show one process of a run that was read from several files, or all of them."""
+
+    kind: ClassVar[str] = "show_rank"
+    rank: int
+    """-1: all, merged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,6 +335,7 @@ Command = (
     | Ping
     | Select
     | Look
+    | ShowRank
     | CaptureNext
     | SaveReport
     | TrainerStart

@@ -31,6 +31,7 @@ from graphscope.messages import (
     SaveReport,
     Select,
     SessionStatus,
+    ShowRank,
     TrainerBreak,
     TrainerDropout,
     TrainerLayer,
@@ -45,6 +46,7 @@ from graphscope.messages import (
     TrainerStop,
 )
 from graphscope.run import Run
+from graphscope.run.ranks import ranks_reply
 from graphscope.schema import LayerStats, Note, RunRecord, StepStats
 
 if TYPE_CHECKING:
@@ -86,6 +88,8 @@ class Link:
         self._extent = extent
         self._seconds = seconds
         self._publisher = publisher
+        self._rank: int | None = None
+        """Process of the run that is shown; None: all, merged."""
         self._outbox = Outbox()
         self._lock = threading.RLock()
         self._meanwhile: list[Item] | None = None
@@ -115,7 +119,7 @@ class Link:
     def run(self) -> Run | None:
         """What is read; None for a mere Graph."""
         if isinstance(self._source, Run):
-            return self._source
+            return self._source if self._rank is None else self._source.rank(self._rank)
         return None if self._session is None else self._session.run
 
     @property
@@ -173,7 +177,9 @@ class Link:
         if isinstance(self._source, Graph):
             return [Item(framed(self._source.to_record()), None)]
         pairs = [] if self.run is None else snapshot(self.run, self._extent)
-        return [Item(framed(record), step) for record, step in pairs]
+        ranks = ranks_reply(self._source.ranks, self._rank) if isinstance(self._source, Run) else None
+        first = [] if ranks is None else [Item(framed(ranks), None)]  # says of which what follows is
+        return first + [Item(framed(record), step) for record, step in pairs]
 
     def _on_records(self, framed: list[bytes], records: list[RunRecord]) -> None:
         """Called on the recorder's thread after each batch was written."""
@@ -280,6 +286,14 @@ class Link:
         while message := outbox.take():
             self._send(message)
 
+    def _show_rank(self, command: ShowRank) -> None:
+        if not isinstance(self._source, Run):
+            raise CommandRefused(f"{command.kind}: only a run read from its files has the records of other ranks.")
+        if command.rank >= 0:
+            self._source.rank(command.rank)  # refuses one that is not there
+        self._rank = command.rank if command.rank >= 0 else None
+        self.hello()
+
     def _capture_next(self, command: CaptureNext) -> None:
         self._session_for(command).capture_next()
 
@@ -359,6 +373,7 @@ HANDLERS: dict[type, Callable[[Link, Any], None]] = {
     Ping: Link._ping,
     Select: Link._select,
     Look: Link._look,
+    ShowRank: Link._show_rank,
     CaptureNext: Link._capture_next,
     SaveReport: Link._save_report,
     TrainerStart: Link._trainer_start,

@@ -23,6 +23,7 @@ from graphscope.reports.svg import svg_of
 from graphscope.reports.thinning import STAGES, thinned
 from graphscope.reports.words import xml
 from graphscope.run import Run, encode, frame
+from graphscope.run.ranks import ranks_reply
 from graphscope.schema import Note, RunHeader, RunRecord
 
 POLICY = (
@@ -73,10 +74,11 @@ def write_report(
     page_size = len(_page(name, picture, script, ""))
     room = int(max_mb * 1e6) - page_size
     data, smallest = b"", 0
+    ranks = ranks_reply(source.ranks, None) if isinstance(source, Run) else None
+    first = b"" if ranks is None else frame(encode(ranks))
     for records in _candidates(source):
-        packed = gzip.compress(
-            b"".join(frame(encode(without_places(record, paths=source_lines))) for record in records), 6, mtime=0
-        )
+        frames = [frame(encode(without_places(record, paths=source_lines))) for record in records]
+        packed = gzip.compress(first + b"".join(frames), 6, mtime=0)
         smallest = page_size + 4 * (len(packed) + 2) // 3
         if 4 * (len(packed) + 2) // 3 <= room:
             data = packed

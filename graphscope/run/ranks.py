@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 
+from graphscope.messages import RunRanks
+
 Steps = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
 
@@ -56,6 +58,19 @@ def ranks_of(files: Sequence[FileSeen]) -> list[RankSeen]:
             )
         )  # fmt: skip
     return found
+
+
+def ranks_reply(ranks: Sequence[RankSeen], shown: int | None) -> RunRanks | None:
+    """What a page is told of them; None for one process alone."""
+    if len(ranks) < 2:
+        return None
+    return RunRanks(
+        shown=shown,
+        rank=[one.rank for one in ranks],
+        last_step=[one.last_step for one in ranks],
+        last_seen=[one.last_seen for one in ranks],
+        finished=[one.finished for one in ranks],
+    )
 
 
 def _later(created: str, seconds: float) -> str:

@@ -566,6 +566,19 @@ export interface TrainerSamples {
   readonly message: string;
 }
 
+/** The processes of a run that was read from several files, rising, and which of them is shown. */
+export interface RunRanks {
+  readonly kind: "run_ranks";
+  /** Rank whose records follow; None: all, merged. */
+  readonly shown: number | null;
+  readonly rank: number[];
+  readonly last_step: (number | null)[];
+  /** Wall time of the last step by the process's own clock, ISO 8601; empty if unknown. */
+  readonly last_seen: string[];
+  /** Whether the last file was closed; False while it trains, or if it was killed. */
+  readonly finished: boolean[];
+}
+
 /** Answer to Select: one address over all recorded steps, unthinned. */
 export interface SeriesReply {
   readonly kind: "series";
@@ -626,6 +639,13 @@ export interface Select {
 export interface Look {
   readonly kind: "look";
   readonly step: number;
+}
+
+/** Show one process of a run that was read from several files, or all of them. */
+export interface ShowRank {
+  readonly kind: "show_rank";
+  /** -1: all, merged. */
+  readonly rank: number;
 }
 
 /** Capture the next step in full. */
@@ -734,6 +754,7 @@ export type Reply =
   | SessionStatus
   | TrainerStatus
   | TrainerSamples
+  | RunRanks
   | SeriesReply
   | Pong
   | CommandError
@@ -745,6 +766,7 @@ export type Command =
   | Ping
   | Select
   | Look
+  | ShowRank
   | CaptureNext
   | SaveReport
   | TrainerStart
@@ -766,7 +788,7 @@ export const RECORD_KINDS = ["run_header", "graph", "addresses", "step_stats", "
 
 export const STORED_KINDS = ["packed_stats"] as const;
 
-export const REPLY_KINDS = ["session_status", "trainer_status", "trainer_samples", "series", "pong", "command_error", "kernel_list"] as const;
+export const REPLY_KINDS = ["session_status", "trainer_status", "trainer_samples", "run_ranks", "series", "pong", "command_error", "kernel_list"] as const;
 
 /** Array fields by kind: how the tensor of that name is read. */
 export const FIELDS: { readonly [kind: string]: { readonly [field: string]: ArrayCode } } = {
@@ -1038,6 +1060,13 @@ export const JSON_FIELDS: { readonly [kind: string]: { readonly [field: string]:
     classes: "string[]",
   },
   trainer_samples: {"step": "number", "size": "number[]", "message": "string"},
+  run_ranks: {
+    shown: "number | null",
+    rank: "number[]",
+    last_step: "(number | null)[]",
+    last_seen: "string[]",
+    finished: "boolean[]",
+  },
   series: {"request": "number", "address": "number", "role": "number"},
   pong: {"request": "number"},
   command_error: {"command": "string", "text": "string"},

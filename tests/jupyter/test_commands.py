@@ -18,6 +18,7 @@ GOOD = [
     {"kind": "look", "step": 12},
     {"kind": "capture_next"},
     {"kind": "save_report"},
+    {"kind": "show_rank", "rank": -1},
     {"kind": "trainer_start", "settings": {"data": "digits", "lr": 0.1, "augment": True, "clip": None}},
     {"kind": "trainer_start"},
     {"kind": "trainer_pause"},

@@ -17,8 +17,10 @@ from graphscope.jupyter.link import HANDLERS, Link
 from graphscope.jupyter.publisher import Publisher
 from graphscope.jupyter.snapshot import GLANCE, Extent
 from graphscope.messages import COMMANDS, ListKernel, Open, TrainerSamples, TrainerStatus
+from graphscope.run import load
 from graphscope.schema import Finding
 from tests.jupyter.fakes import FakeSession, Hand, Page, step_batch
+from tests.run.test_ranks import write as write_rank
 
 
 def greeted(source: Any, page: Page, hand: Hand, **options: Any) -> Link:
@@ -206,6 +208,7 @@ def test_look_sends_that_step_alone(session: FakeSession, page: Page, hand: Hand
         ({"kind": "look", "step": 5}, "no statistics were recorded at step 5"),
         ({"kind": "look"}, "the field step is missing"),
         ({"kind": "__class__"}, "no kind is called"),
+        ({"kind": "show_rank", "rank": 0}, "only a run read from its files"),
         ({"kind": "trainer_stop"}, "watches your own loop"),
         ({"kind": "list"}, "the sidebar has"),
         ("hello", "wanted an object"),
@@ -357,6 +360,28 @@ def test_a_run_read_from_a_file_needs_no_session(session: FakeSession, page: Pag
     assert page.of("session_status") == []
     link.handle({"kind": "capture_next"})
     assert "only a live session" in page.of("command_error")[0].text
+
+
+def test_a_run_of_several_ranks_is_shown_merged_or_one_of_them(page: Page, hand: Hand, tmp_path: Path) -> None:
+    write_rank(tmp_path, 0, range(3))
+    write_rank(tmp_path, 1, range(5), closed=False)
+    link = greeted(load(tmp_path), page, hand)
+    (ranks,) = page.of("run_ranks")
+    assert (ranks.shown, list(ranks.rank), list(ranks.last_step)) == (None, [0, 1], [2, 4])
+    assert list(ranks.finished) == [True, False]
+    assert [record.scalars["loss"] for record in page.of("step")] == [0.0, 1.0, 2.0], "of the lowest rank"
+    assert page.kinds()[0] == "run_ranks"
+
+    before = len(page.of("step"))
+    link.handle({"kind": "show_rank", "rank": 1})
+    hand.turn()
+    assert page.of("run_ranks")[-1].shown == 1
+    assert [record.scalars["loss"] for record in page.of("step")[before:]] == [10.0, 11.0, 12.0, 13.0, 14.0]
+    link.handle({"kind": "show_rank", "rank": 7})
+    assert "run.rank(7)" in page.of("command_error")[-1].text
+    link.handle({"kind": "show_rank", "rank": -1})
+    hand.turn()
+    assert page.of("run_ranks")[-1].shown is None
 
 
 def test_the_report_is_written_in_a_thread_of_its_own(

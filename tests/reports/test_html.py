@@ -20,11 +20,12 @@ import graphscope.reports.html as html_module
 from graphscope.errors import GraphscopeError
 from graphscope.graph import Graph
 from graphscope.reports import report
-from graphscope.run import Run, decode, encode, split
+from graphscope.run import Run, decode, encode, load, split
 from graphscope.schema import Note, StepRecord, StepStats
 from tests.reports.long_runs import long_run
 from tests.reports.made_graphs import GraphMaker, residual_block
 from tests.reports.test_svg import HOSTILE
+from tests.run.test_ranks import write as write_rank
 
 VIEWER = "/* the viewer */ console.log('a < b && c > d');"
 
@@ -174,6 +175,14 @@ def test_a_run_directory_can_be_reported(tmp_path: Path) -> None:
     writer.close("closed")
     kinds = [record.kind for record in records_of(report(tmp_path / "run", tmp_path / "r.html"))]
     assert kinds.count("step") == 5 and kinds[0] == "run_header"
+
+
+def test_a_run_of_several_ranks_says_how_far_each_came(tmp_path: Path) -> None:
+    write_rank(tmp_path / "run", 0, range(3))
+    write_rank(tmp_path / "run", 1, range(5), closed=False)
+    first = records_of(report(load(tmp_path / "run"), tmp_path / "report.html"))[0]
+    assert first.kind == "run_ranks" and first.shown is None
+    assert (list(first.rank), list(first.last_step), list(first.finished)) == ([0, 1], [2, 4], [True, False])
 
 
 def test_the_file_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@
 
 import {
   type CommandError, type Finding, type LayerStats, type Note, type PassRecord, type Reply, type Role, type RunEnd,
-  type RunHeader, type RunRecord, SCHEMA_MAJOR, type ScalarRecord, type SessionStatus, type StatName, type StepRecord,
+  type RunHeader, type RunRanks, type RunRecord, SCHEMA_MAJOR, type ScalarRecord, type SessionStatus, type StatName, type StepRecord,
   type TrainerSamples, type TrainerStatus,
 } from "../schema";
 import { type Graph, graphOf } from "./graph";
@@ -51,6 +51,8 @@ export class Run {
   status: SessionStatus | null = null;
   trainer: TrainerStatus | null = null;
   samples: TrainerSamples | null = null;
+  /** Processes of a run read from several files; null: one process, or not said. */
+  ranks: RunRanks | null = null;
   lastError: CommandError | null = null;
   graphs = new Map<string, Graph>();
   steps: StepRecord[] = [];
@@ -107,6 +109,10 @@ export class Run {
       case "session_status": this.status = record; return;
       case "trainer_status": this.trainer = record; return;
       case "trainer_samples": this.samples = record; return;
+      case "run_ranks":
+        if (this.ranks && this.ranks.shown !== record.shown) this.clear(); // what follows is of other processes
+        this.ranks = record;
+        return;
       case "series": return this.tensors.addReply(record);
       case "command_error": this.lastError = record; return;
       case "op_gradients": return; // no view shows them yet

@@ -4,6 +4,7 @@ import { count, date, percent, plural, setting } from "../base/format";
 import { Shape } from "../base/icons";
 import { findingKey } from "./findings";
 import { useStore } from "../store/state";
+import { RankList } from "./ranks";
 import { overheadShown } from "./timebar";
 import { TrainerResults } from "./trainer-results";
 
@@ -62,6 +63,7 @@ export function Overview({ width }: { width: number }) {
           </dl>
         </section>
       )}
+      <RankList />
       {run.notes.length > 0 && (
         <section class="gs-section">
           <div class="gs-head"><h3>Notes</h3></div>

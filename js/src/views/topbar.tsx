@@ -5,6 +5,7 @@ import { Brand, Icon } from "../base/icons";
 import { type ColorBy, SCALES } from "../run/queries";
 import { saveReport } from "./effects";
 import { Menu } from "./menu";
+import { RankMenu } from "./ranks";
 import { openTo, select, useStore } from "../store/state";
 
 const COLOURS: { value: ColorBy; label: string }[] = [
@@ -19,6 +20,7 @@ export function TopBar() {
       <Crumbs />
       <span class="gs-space" />
       {graph.value && <SearchBox />}
+      <RankMenu />
       <DepthMenu />
       <ColourMenu />
       <ReportButton />
@@ -38,6 +40,7 @@ function NarrowTop() {
       <h1><bdi>{run.header?.name ?? run.status?.name ?? run.graphAt(null)?.modules[0]?.type ?? "GraphScope"}</bdi></h1>
       <span class="gs-2">{[steps === null ? "" : plural(steps + 1, "step"), recorded && `recorded ${recorded}`].filter(Boolean).join(", ")}</span>
       <span class="gs-space" />
+      <RankMenu />
       {source.live ? <ReportButton /> : <Offline />}
     </header>
   );

@@ -167,3 +167,18 @@ describe("scales", () => {
     }
   });
 });
+
+describe("a run of several processes", () => {
+  const ranks = (shown: number | null) => ({ kind: "run_ranks", shown, rank: [0, 1], last_step: [19, 7], last_seen: ["", ""], finished: [true, false] });
+
+  it("begins anew where other processes are to be shown, and not where the same are told again", () => {
+    const run = loaded([ranks(null), ...smallRun({ steps: 20 })]);
+    expect([run.ranks!.shown, run.steps.length]).toEqual([null, 20]);
+    loaded([ranks(null)], run);
+    expect(run.steps.length).toBe(20);
+    loaded([ranks(1)], run);
+    expect([run.ranks!.shown, run.steps.length, run.graphs.size, run.findings.length]).toEqual([1, 0, 0, 0]);
+    loaded(smallRun({ steps: 8 }), run);
+    expect([run.ranks!.rank.length, run.steps.length]).toEqual([2, 8]);
+  });
+});

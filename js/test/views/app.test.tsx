@@ -185,6 +185,16 @@ describe("a view on a live run", () => {
     expect(document.querySelector(".gs-note.gs-error")!.textContent).toContain("The disk is full.");
   });
 
+  it("lets choose between the processes of a run, and says how far each came", async () => {
+    kernel.say({ kind: "run_ranks", shown: null, rank: [0, 1], last_step: [9, 7], last_seen: ["", "2026-01-01T10:00:07"], finished: [true, false] }, ...smallRun({ steps: 10 }));
+    await tick();
+    expect(document.querySelector("[data-graphscope=ranks]")!.textContent).toContain("rank 1step 7, not finished, last seen 2026-01-01T10:00:07");
+    all("button").find((button) => button.getAttribute("aria-label") === "All ranks")!.click();
+    await tick();
+    all("[role=menuitemradio]").find((item) => item.textContent === "Rank 1, step 7, not finished")!.click();
+    expect(kernel.sent.at(-1)).toEqual({ kind: "show_rank", rank: 1 });
+  });
+
   it("leaves nothing behind", () => {
     kernel.say(...smallRun({ steps: 10 }));
     end();
