@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import threading
+import time
 import warnings
 
 import numpy as np
@@ -265,6 +266,17 @@ def test_a_disk_that_does_not_keep_up_costs_statistics_and_never_steps(tmp_path,
     assert run.steps == list(range(12))
     assert 0 < len(run.captured_steps) < 12 or any(np.isnan(run.series("hidden", "mean")[1]))
     assert run.ends[-1].dropped == session._recorder.dropped > 0
+
+
+def test_handing_the_records_over_counts_as_our_own_time(tmp_path):
+    model = Mlp()
+    with graphscope.watch(model, every=100, run_dir=tmp_path / "run") as session:
+        sink = session._watcher.sink
+        session._watcher.sink = lambda records: (time.sleep(0.02), sink(records))
+        loop(model, torch.randn(5, 6), 5)
+    own = [record.self_seconds for record in session.run.step_records]
+    assert own[0] < own[1]
+    assert min(own[1:]) >= 0.02
 
 
 def test_what_a_slow_disk_had_dropped_before_an_anomaly_is_written_after_all(tmp_path, monkeypatch):

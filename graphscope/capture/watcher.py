@@ -396,9 +396,11 @@ class Watcher:
             )
         )  # fmt: skip
         self.schedule.account(self.step, captured, step_seconds, self._self_seconds, self._traced_seconds)
+        told = time.perf_counter()
         self.sink(records)
         self.logged = {}
-        self._self_seconds = self._traced_seconds = 0.0
+        # Handing the records over is ours too; it is known too late for this step and counts in the next.
+        self._self_seconds, self._traced_seconds = time.perf_counter() - told, 0.0
         self._last_step = now
         done = self.step
         self.step = self.step + 1 if self._next_step is None else self._next_step

@@ -61,9 +61,9 @@ def cpu_seconds(work: Callable[[], Any]) -> float:
 
 
 def read_seconds_per_byte() -> float:
-    """One plain read of memory that is in no cache."""
+    """One plain read of memory that is in no cache, under the load that there is."""
     block = torch.ones(64 << 20)
-    return min(cpu_seconds(block.sum) for _ in range(5)) / (4 * block.numel())
+    return statistics.median(cpu_seconds(block.sum) for _ in range(7)) / (4 * block.numel())
 
 
 def shares(case: Case, folder: Path, every: Any, steps: int) -> tuple[Watched, float]:
