@@ -13,6 +13,7 @@ from graphscope.graph import Graph, OpNode
 from graphscope.run.addresses import Address, AddressLike, address_of
 from graphscope.run.dataframe import dataframe_of
 from graphscope.run.op_gradients import as_table
+from graphscope.run.overview import Overview, overview
 from graphscope.run.ranks import NEEDS, RankSeen, aligned, merged, ranks_of
 from graphscope.run.records import MAX_BYTES, RunRecords
 from graphscope.run.stats import key_of
@@ -276,6 +277,13 @@ class Run(RunRecords):
             steps, change = self._stats.series(key, "l2")
             _, size = self._stats.series(self._key(address, "parameter", asked), "l2")
             return steps, np.divide(change, size, out=np.full(len(steps), np.nan), where=size > 0)
+
+    def overview(self, address: AddressLike, stat: str, role: str = "activation", buckets: int = 256) -> Overview:
+        """A series in at most so many stretches of steps with lowest, mean and highest value: for a picture of it.
+
+        Raises as :meth:`series`.
+        """
+        return overview(*self.series(address, stat, role), max(1, int(buckets)))
 
     def summary(self, address: AddressLike, role: str = "activation", step: int | None = None) -> TensorSummary:
         """All statistics of one tensor at a captured step; without a step, at the last one that has it.
