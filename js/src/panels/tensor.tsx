@@ -18,6 +18,8 @@ interface Row {
   name: string;
   role: "activation" | "gradient" | "parameter";
   summary: TensorSummary;
+  /** The same tensor at the step that this one is compared with. */
+  other: TensorSummary | null;
 }
 
 const MOST_PARAMS = 8;
@@ -27,10 +29,12 @@ export function Values({ module, call }: { module: Module; call: Call | null }) 
   void store.version.value;
   const step = store.shown.value;
   if (step === null) return null;
+  const compared = store.compareStep.value === null ? null : store.run.loadedAt(store.compareStep.value);
   const rows: Row[] = [];
   const push = (name: string, role: Row["role"], of: Role, fqn: string, n: number, output = 0) => {
     const summary = store.run.summary(fqn, n, of, step, output);
-    if (summary) rows.push({ name, role, summary });
+    const other = compared === null || compared === step ? null : store.run.summary(fqn, n, of, compared, output);
+    if (summary) rows.push({ name, role, summary, other });
   };
   if (call) {
     const outputs = Math.max(1, Math.min(4, call.outputs.length));
@@ -53,18 +57,40 @@ export function Values({ module, call }: { module: Module; call: Call | null }) 
         <span class="gs-space" />
         {rows[0] && rows[0].role === "activation" && <span class="gs-label gs-mono" title={rows[0].summary.dtype}>{shape(rows[0].summary.shape)}</span>}
       </div>
+      <Compare step={step} compared={compared} />
       {late && <p class="gs-label">the recorded step nearest to {count(store.at.value)}</p>}
       {rows.length === 0 ? <p class="gs-2">Nothing of this module was measured at this step.</p> : (
         <div class="gs-scroll">
           <table class="gs-values">
             <thead><tr><th scope="col"><span class="gs-hidden">tensor</span></th><th scope="col">mean</th><th scope="col">std</th><th scope="col">absmax</th><th scope="col">zeros</th></tr></thead>
-            <tbody>{rows.map((row) => <ValueRow key={row.name} row={row} />)}</tbody>
+            <tbody>{rows.map((row) => <><ValueRow key={row.name} row={row} />{row.other && <ComparedRow summary={row.other} />}</>)}</tbody>
           </table>
         </div>
       )}
       {module.params.length > MOST_PARAMS && <p class="gs-label">and {count(module.params.length - MOST_PARAMS)} more parameters</p>}
     </section>
   );
+}
+
+/** Pins the step for a comparison, or says with which the values are compared. */
+function Compare({ step, compared }: { step: number; compared: number | null }) {
+  const { compareStep } = useStore();
+  if (compareStep.value === null) {
+    return <p class="gs-label"><button type="button" class="gs-link" title="Keep the values of this step beside those of others" onClick={() => { compareStep.value = step; }}>Compare other steps with this one</button></p>;
+  }
+  const asked = compareStep.value;
+  return (
+    <p class="gs-label" data-graphscope="compared">
+      compared with step {count(compared)}{compared !== asked && ` (the recorded one nearest to ${count(asked)})`}{compared === step && ", the one that is shown"}{" "}
+      <button type="button" class="gs-link" onClick={() => { compareStep.value = null; }}>End</button>
+    </p>
+  );
+}
+
+function ComparedRow({ summary }: { summary: TensorSummary }) {
+  const head = <td class="gs-2" style={{ paddingLeft: "13px" }}>at {count(summary.step)}</td>;
+  if (summary.unmeasured) return <tr>{head}<td colSpan={4} class="gs-2">not measured</td></tr>;
+  return <tr class="gs-2">{head}<td>{value(summary.mean)}</td><td>{value(summary.std)}</td><td>{value(summary.absmax)}</td><td>{short(summary.zeroShare)}</td></tr>;
 }
 
 function ValueRow({ row: { name, role, summary } }: { row: Row }) {

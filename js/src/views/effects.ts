@@ -112,17 +112,19 @@ function play(store: Store): Dispose {
   });
 }
 
-/** The playhead rests on a step that was captured but not sent: ask for it, once. */
+/** The playhead, or the comparison, rests on a step that was captured but not sent: ask for it, once. */
 function lookCloser(store: Store): Dispose {
   const requested = new Set<number>();
   return effect(() => {
     void store.version.value;
-    const at = store.at.value;
-    const step = store.run.capturedAt(at);
-    if (!store.source.send || step === null || store.run.loaded(step) || requested.has(step)) return;
+    const wanted = [store.at.value, ...(store.compareStep.value === null ? [] : [store.compareStep.value])].map((at) => store.run.capturedAt(at));
+    const steps = wanted.filter((step): step is number => step !== null && !store.run.loaded(step) && !requested.has(step));
+    if (!store.source.send || !steps.length) return;
     const timer = setTimeout(() => {
-      requested.add(step);
-      ask(store, { kind: "look", step });
+      for (const step of steps) {
+        requested.add(step);
+        ask(store, { kind: "look", step });
+      }
     }, REST);
     return () => clearTimeout(timer);
   });

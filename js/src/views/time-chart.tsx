@@ -73,6 +73,7 @@ export function TimeChart() {
           <EpochRow frame={frame} x={x} last={last} />
           <Lines frame={frame} x={x} />
           <path d={`M${frame.left} ${frame.bottom + 0.5}H${frame.right}`} stroke="var(--gs-line-strong)" />
+          <Compared frame={frame} x={x} last={last} />
           <StepAxis frame={frame} x={x} first={first} last={last} at={at.value} ends={narrow.value} />
           {hover !== null && <path d={`M${x(hover)} ${frame.top - 4}V${frame.bottom}`} stroke="var(--gs-fg-3)" stroke-dasharray="1 2" />}
         </svg>
@@ -136,6 +137,14 @@ function NormAxis({ frame, y, range }: { frame: Frame; y: Scale; range: [number,
   // At most six letters: the margin has no room for more.
   const text = (v: number) => (v < 0.001 || v >= 10_000 ? scientific(v, 1) : setting(Number(v.toPrecision(2))));
   return <>{ends.map((v) => <text key={v} x={frame.right + 6} y={y(v) + 4} style={{ fill: "var(--gs-gradient)" }}>{text(v)}</text>)}</>;
+}
+
+/** The step that others are compared with. */
+function Compared({ frame, x, last }: { frame: Frame; x: Scale; last: number }) {
+  const { compareStep, run } = useStore();
+  const step = compareStep.value === null ? null : run.loadedAt(compareStep.value);
+  if (step === null || step > last) return null;
+  return <path d={`M${x(step)} ${frame.top - 4}V${frame.bottom}`} stroke="var(--gs-fg)" stroke-width="1.5" stroke-dasharray="4 2" data-graphscope="compared-step" />;
 }
 
 /** The line's name on the line, where the other line is not in its way. */

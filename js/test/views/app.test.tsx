@@ -195,6 +195,26 @@ describe("a view on a live run", () => {
     expect(kernel.sent.at(-1)).toEqual({ kind: "show_rank", rank: 1 });
   });
 
+  it("compares the values of two steps", async () => {
+    kernel.say(...smallRun({ steps: 20 }));
+    await tick();
+    row("fc").click();
+    await tick();
+    const table = () => [...document.querySelectorAll(".gs-values tbody tr")].map((tr) => tr.firstElementChild!.textContent);
+    expect(table().slice(0, 2)).toEqual(["activation", "gradient"]);
+    all("button").find((button) => button.textContent === "Compare other steps with this one")!.click();
+    await tick();
+    expect(details()).toContain("compared with step 19, the one that is shown");
+    key(document.querySelector("[data-graphscope=playhead]")!, "ArrowLeft");
+    await tick();
+    expect(details()).toContain("Values at step 16");
+    expect(table().slice(0, 4)).toEqual(["activation", "at 19", "gradient", "at 19"]);
+    expect(document.querySelectorAll("[data-graphscope=compared-step]").length).toBe(1);
+    all("button").find((button) => button.textContent === "End")!.click();
+    await tick();
+    expect(table()).not.toContain("at 19");
+  });
+
   it("leaves nothing behind", () => {
     kernel.say(...smallRun({ steps: 10 }));
     end();
