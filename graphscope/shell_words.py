@@ -15,7 +15,9 @@ _VALUE = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^\s,;:()'\"]*[^\s,;:.()'\"]"
 _NAME = "|".join(sorted(NAMES, key=len, reverse=True))
 # TrainerSettings(lr=-1): wanted ...; graphscope.load('/nope'): there is no ...; report(Run Net-1, 'x/y.html'): ...
 _CALL = re.compile(rf"\b(?:TrainerSettings|Trainer|watch|train)\((?P<name>{_NAME})=(?P<value>{_VALUE})\)")
-_PATH = re.compile(rf"\b(?:graphscope\.load|report|export)\((?:[^()'\"]*, )?(?P<value>{_VALUE})\)")
+_PATH = re.compile(
+    rf"\b(?:graphscope\.load|report|export)\((?:[^()'\"]*, )?(?:\w*Path\((?P<path>{_VALUE})\)|(?P<value>{_VALUE}))\)"
+)
 # Give steps=, or use schedule='constant'. Not a part of a path that holds such a text.
 _ARGUMENT = re.compile(rf"(?<![\w/\\.'\"=-])(?P<name>{_NAME})=(?P<value>{_VALUE})?")
 _WORD = re.compile(rf"(?<![\w/\\.'\"=-])(?P<name>{'|'.join(name for name in NAMES if '_' in name)})(?![\w/=]|\.\w)")
@@ -24,7 +26,7 @@ _WORD = re.compile(rf"(?<![\w/\\.'\"=-])(?P<name>{'|'.join(name for name in NAME
 def in_shell_words(text: str) -> str:
     """``TrainerSettings(batch_size=0): wanted ...`` -> ``--batch-size 0: wanted ...``; what is no option stays."""
     text = _CALL.sub(_option, text)
-    text = _PATH.sub(lambda found: _unquoted(found["value"]), text)
+    text = _PATH.sub(lambda found: _unquoted(found["value"] or found["path"]), text)
     text = _ARGUMENT.sub(_option, text)
     text = _WORD.sub(lambda found: _flag(found["name"]), text)
     return text.replace(", or None.", ".")
