@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from graphscope import plot
-    from graphscope.capture.trace import trace
+    from graphscope.capture.trace import trace, trace_with
     from graphscope.checking import check
     from graphscope.errors import GraphscopeError
     from graphscope.graph import Graph
@@ -33,6 +33,7 @@ _PUBLIC = {
     "plot": "graphscope.plot",
     "report": "graphscope.reports",
     "trace": "graphscope.capture.trace",
+    "trace_with": "graphscope.capture.trace",
     "train": "graphscope.training",
     "watch": "graphscope.session",
 }
@@ -48,6 +49,7 @@ __all__ = [
     "plot",
     "report",
     "trace",
+    "trace_with",
     "train",
     "watch",
 ]

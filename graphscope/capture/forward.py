@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import _get_current_function_mode
 
 from graphscope.capture.activations import Activations
+from graphscope.capture.backward_walk import BackwardWalk, Maker, walked
 from graphscope.capture.gradients import in_backward
 from graphscope.capture.guard import Guard
 from graphscope.capture.hidden import COMPILED, OtherThreads, type_name, why_hidden
@@ -83,6 +84,8 @@ class ForwardCapture:
         if selection.op_gradients:
             self.ops.gradients = self.gradients
         self._structure_only = not (selection.activations or selection.gradients)
+        self.walk: BackwardWalk | None = None
+        """The autograd graph, once ``look_behind`` was called."""
         self.pending: list[Pending] = []
         self.inputs: list[Value] = []
         self.outputs: list[int] = []
@@ -275,10 +278,28 @@ class ForwardCapture:
             ops.opaque_row(kind, call, opened.hidden or UNSEEN.format(kind), tensors_in((args, kwargs)), unknown)
         return [] if wrapped else [self.values.read(t) for t in tensors]
 
+    def look_behind(self, roots: Iterable[Tensor], losses: Mapping[int, Maker] | None = None) -> None:
+        """Walks the autograd graph of the forward from some tensors: its outputs, or the loss and its ops' nodes.
+
+        To be called before ``graph``.
+        """
+        ops = self.ops
+        ops.origins.leave_region()
+        made = {**ops.origins.made(), **ops.origins.first, **(losses or {})}
+        self.walk = walked(roots, made, ops.origins.started, self._variable_name)
+
+    def _variable_name(self, tensor: Tensor) -> str:
+        name = self.tree.parameters.get(id(tensor))
+        if name is None:
+            value = self.values.get(tensor)
+            name = "" if value is None else self.values.value(value).name
+        return name
+
     def graph(self, loss_nodes: tuple[OpNode, ...] = ()) -> Graph:
         """What ran, as a Graph; with the ops between the output and the loss where backward showed them."""
         recording = Recording(self.ops.end(), self.ops.calls, self.values, self.tree.rows)
         recording.inputs, recording.outputs, recording.behind = tuple(self.inputs), tuple(self.outputs), loss_nodes
+        recording.walk = self.walk
         return Graph.later(recording.parts, partial=self.error or "")
 
     def take_seconds(self) -> float:

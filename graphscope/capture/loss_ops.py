@@ -56,6 +56,7 @@ class LossOp:
         self.op = op
         self.attrs = saved_attrs(fn)
         self.grad_fn = type(fn).__name__
+        self.sequence: int = fn._sequence_nr()
         # What a node's gradient must look like is what its forward made.
         metadata = getattr(fn, "_input_metadata", None)
         self.shape: tuple[int, ...] = tuple(metadata[0].shape) if metadata else ()

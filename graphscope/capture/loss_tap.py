@@ -44,6 +44,8 @@ class CapturedPass(Protocol):
 
     def backward_failed(self) -> None: ...
 
+    def look_behind(self, roots: tuple[Tensor, ...]) -> None: ...
+
 
 class LossTap:
     """The loss of the step under way."""
@@ -126,6 +128,7 @@ class LossTap:
         if state.one is not None and roots:
             state.one.chain = loss_chain(roots, state.ends)
             state.one.line = user_line(3)
+            state.one.look_behind(roots)
 
     def known(self) -> float | None:
         """The loss of the step's last pass if it can be read without waiting for a device."""

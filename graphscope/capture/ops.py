@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.overrides import TorchFunctionMode
 
+from graphscope.capture.backward_walk import MOST_NODES
 from graphscope.capture.guard import Guard
 from graphscope.capture.op_gradients import OpGradientTap
 from graphscope.capture.op_names import ALIASING, NO_TENSOR, Named, named, op_attrs, written_arguments
@@ -126,8 +127,8 @@ class OpRecorder(TorchFunctionMode):
             given = op_attrs(known.arguments, args, kwargs or {})
         elif given is not None:
             given = args[reads:]
-        grad_fn = result.grad_fn
         number = values.count
+        grad_fn = result.grad_fn if number < MOST_NODES else None
         values.count = number + 1
         try:
             shape: Any = result.shape
@@ -212,6 +213,8 @@ class OpRecorder(TorchFunctionMode):
 
     def link(self, row: OpRow, outputs: list[Tensor], values: list[int], inplace: bool = False) -> None:
         """The backward node of what an op made; the node of its first output is the op's."""
+        if self.values.count > MOST_NODES:
+            return
         first, whole = outputs[0], True
         if inplace and first._is_view() and first._base is not None:
             # Asked for its grad_fn, a view that was written into makes a node that nothing may ever use: the write is
@@ -223,7 +226,14 @@ class OpRecorder(TorchFunctionMode):
         grad_fn = first.grad_fn
         if grad_fn is not None:
             row.grad_fn = type(grad_fn).__name__
-            self.origins.made()[grad_fn._sequence_nr()] = row.grad_fn, values[0]
+            made = self.origins.made()
+            for tensor, value in zip(outputs, values, strict=False):
+                node = tensor.grad_fn
+                if node is not None and (node is not grad_fn or tensor is first):
+                    sequence = node._sequence_nr()
+                    if sequence in made:
+                        self.origins.first.setdefault(sequence, made[sequence])
+                    made[sequence] = type(node).__name__, value
         if self.gradients is not None:
             self.gradients.follow(outputs, values, self.calls[row.scope].fqn, whole)
 

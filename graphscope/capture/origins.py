@@ -33,6 +33,8 @@ class Origins:
     def __init__(self, ops: OpRecorder) -> None:
         self.ops = ops
         self._made: dict[int, tuple[str, int]] = {}
+        self.first: dict[int, tuple[str, int]] = {}
+        """The same of nodes that a later op passed on: dropout in eval mode returns the tensor that it was given."""
         self.started = torch.autograd._get_sequence_nr()  # type: ignore[attr-defined]
         self.drain: Callable[[], None] = lambda: None
         """Draws what other threads did meanwhile."""

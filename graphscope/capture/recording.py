@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from graphscope.capture.backward_walk import BackwardWalk
 from graphscope.capture.modules import module_infos
 from graphscope.capture.rows import CallRow
 from graphscope.capture.tape import Tape
@@ -44,6 +45,8 @@ class Recording:
         self.outputs: tuple[int, ...] = ()
         self.behind: tuple[OpNode, ...] = ()
         """Ops between the output and the loss."""
+        self.walk: BackwardWalk | None = None
+        """The autograd graph, where it was looked at."""
 
     def parts(self) -> dict[str, Any]:
         """The fields of Graph; to be called once, since rows turn into what they stand for."""
@@ -53,11 +56,12 @@ class Recording:
                 ModuleCall(i, c.fqn, c.call, c.parent, tuple([values[v] for v in c.outputs]), c.opaque or None)
                 for i, c in enumerate(self.calls)
             )
-            nodes = self.tape.nodes(self.calls, values)
+            nodes = (*self.tape.nodes(self.calls, values), *self.behind)
             return {
                 "modules": module_infos(self.modules),
                 "calls": calls,
-                "nodes": (*nodes, *self.behind) if self.behind else nodes,
+                "nodes": nodes,
                 "inputs": self.inputs,
                 "outputs": tuple([values[v] for v in self.outputs]),
+                "autograd": None if self.walk is None else self.walk.graph(nodes),
             }

@@ -19,6 +19,9 @@ from graphscope.capture.summary import FIELDS, Row, collect, cosines_of, deferre
 from graphscope.graph import Graph, OpNode, Value
 from graphscope.schema import ROLES, AddressTable, GraphRecord, PassRecord, ScalarRecord, StepStats
 
+BACKWARD = " with its backward"
+"""Behind the id of a graph in the set of known ones: its autograd graph is recorded, too."""
+
 
 class AddressNumbers:
     """Addresses -> their numbers in the run, and the ones that no record has named yet."""
@@ -167,6 +170,8 @@ class Pass:
         self.line: tuple[str, int] | None = None
         self.backward = ""
         """``running`` from when it reached the root's output until autograd was ``done`` with it or it ``failed``."""
+        self.walks = False
+        """Whether the autograd graph is to be walked when backward begins."""
         self._on_failure = on_failure
         self._thread = threading.get_ident()
 
@@ -174,6 +179,13 @@ class Pass:
     def unplanned(self) -> bool:
         """Whether it was recorded for its graph alone, in a step that is not captured."""
         return self.capture.selection is STRUCTURE_ONLY
+
+    def look_behind(self, roots: Iterable[Tensor]) -> None:
+        """The autograd graph behind what backward was called on; ``chain`` is known."""
+        if self.walks:
+            first = self.capture.values.count  # what ``loss_nodes`` will number them from
+            made = {op.sequence: (op.grad_fn, first + i) for i, op in enumerate(self.chain)}
+            self.capture.look_behind(roots, made)
 
     def backward_done(self) -> None:
         """Called by autograd."""
@@ -211,8 +223,11 @@ class Pass:
             error, error_fqn = f"backward ended early: {backward_error}", last[0] if last else None
         records: list[GraphRecord | Any] = []
         self.graph_id = graph.graph_id
-        if graph.graph_id not in known_graphs:
+        with_backward = graph.graph_id + BACKWARD
+        if graph.graph_id not in known_graphs or (graph.autograd is not None and with_backward not in known_graphs):
             known_graphs.add(graph.graph_id)
+            if graph.autograd is not None:
+                known_graphs.add(with_backward)
             records.append(graph.to_record())
         records.append(
             PassRecord(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from graphscope.capture.forward import ForwardCapture, error_text
@@ -36,6 +37,7 @@ def checked_model(call: str, model: object) -> nn.Module:
 def captured_forward(
     model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], selection: Selection,
     after: Callable[[Any], Any] | None = None, call: str = "trace",
+    begun: Callable[[ForwardCapture], None] | None = None,
 ) -> ForwardCapture:  # fmt: skip
     """Runs the forward (and ``after``, a loss, on its output, in the root's scope) and restores the model.
 
@@ -44,6 +46,8 @@ def captured_forward(
     walked = list(walk_modules(model))
     tree = read_modules(model, walked)
     capture = ForwardCapture(model, tree, 0, selection, Guard(strict=True), walked=walked)
+    if begun is not None:
+        begun(capture)
     raising = "its forward"
     try:
         with restored(model, [module for _, module, _ in walked]), capture:
@@ -101,3 +105,26 @@ def trace(model: nn.Module, *args: Any, **kwargs: Any) -> Graph:
     """
     checked_model("trace(model, ...)", model)
     return captured_forward(model, args, kwargs, STRUCTURE_ONLY).graph()
+
+
+def trace_with(
+    model: nn.Module, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None, *, backward: bool = True
+) -> Graph:
+    """``trace(model, *args, **kwargs)`` with more looked at: the arguments of the forward come as a tuple and a dict.
+
+    backward   the autograd graph behind the outputs is walked, too, and is the Graph's ``autograd``. No backward runs.
+
+    Raises as :func:`trace`.
+    """
+    checked_model("trace_with(model, ...)", model)
+    after = None
+    captures: list[ForwardCapture] = []
+
+    def look(output: Any) -> None:
+        with torch._C.DisableTorchFunction():
+            captures[0].look_behind(tensors_in(output))
+
+    if backward:
+        after = look
+    capture = captured_forward(model, args, kwargs or {}, STRUCTURE_ONLY, after, "trace_with", begun=captures.append)
+    return capture.graph()

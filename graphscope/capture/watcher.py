@@ -39,7 +39,7 @@ from graphscope.capture.pass_log import PassLog, mode_dependent_in_train
 from graphscope.capture.plan import STRUCTURE_ONLY, Schedule, Selection, measures_ops
 from graphscope.capture.protocol import Protocol
 from graphscope.capture.stale import StaleGradients
-from graphscope.capture.step import AddressNumbers, ParameterCapture, Pass, gradient_norm, stats_record
+from graphscope.capture.step import BACKWARD, AddressNumbers, ParameterCapture, Pass, gradient_norm, stats_record
 from graphscope.capture.topologies import Topologies
 from graphscope.schema import Note, PassRecord, StepRecord
 
@@ -274,6 +274,8 @@ class Watcher:
             self._account(one)
             self.sink([*self._log.flush(self.step), *records])
             return
+        known = None if topology is None else self._topologies.graphs.get(topology)
+        one.walks = known is None or known + BACKWARD not in self._known_graphs
         self._passes.append(one)
         self._tap.hook(output, one, self._backward_begins)
 

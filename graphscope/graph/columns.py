@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from graphscope.errors import RunFileError
+from graphscope.graph.autograd import autograd_columns, autograd_from_columns
 from graphscope.graph.nodes import ModuleCall, ModuleInfo, OpNode, ParameterInfo, Value
 from graphscope.schema import FAILED, INPLACE, VALUE_KINDS, VIEW
 
@@ -104,6 +105,8 @@ def columns_of(graph: Graph) -> dict[str, Any]:
         "inputs": rows(graph.inputs),
         "outputs": rows(graph.outputs),
     }
+    if graph.autograd is not None:
+        columns.update(autograd_columns(graph.autograd, text))
     columns["strings"] = list(text.numbers)
     return columns
 
@@ -232,4 +235,5 @@ def _parts(c: Mapping[str, Any]) -> dict[str, Any]:
         "outputs": tuple(values[v] for v in c["outputs"]),
         "partial": str(c["partial"]),
         "traced": bool(c["traced"]),
+        "autograd": autograd_from_columns(c, text, nodes),
     }

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from graphscope.graph.autograd import AutogradGraph
 from graphscope.graph.columns import columns_of, parts_from_columns
 from graphscope.graph.dot import dot_of
 from graphscope.graph.nodes import Edge, ModuleCall, ModuleInfo, OpNode, Value
@@ -37,10 +38,12 @@ class Graph:
     """Why the pass ended early; empty if the model returned."""
     traced: bool = True
     """False for the mere module tree."""
+    autograd: AutogradGraph | None = None
+    """What its backward runs; None where that was not looked at."""
 
     @classmethod
     def later(cls, parts: Callable[[], Mapping[str, Any]], *, partial: str = "", traced: bool = True) -> Graph:
-        """A Graph that asks for its parts (the fields but these two) when one of them is first read."""
+        """A Graph that asks for its parts (the other fields) when one of them is first read."""
         graph = object.__new__(cls)
         graph.__dict__.update(partial=partial, traced=traced, _parts=parts)
         return graph
@@ -162,7 +165,7 @@ class _Part:
 
 
 _making = threading.RLock()
-for _name in ("modules", "calls", "nodes", "inputs", "outputs"):
+for _name in ("modules", "calls", "nodes", "inputs", "outputs", "autograd"):
     setattr(Graph, _name, _Part(_name))
 
 

@@ -123,9 +123,11 @@ class RunRecords:
                 if record.step not in steps or self._rank <= steps[record.step][0]:
                     steps[record.step] = self._rank, record
             case GraphRecord():
-                if record.graph_id in self._graph_records:
+                earlier = self._graph_records.get(record.graph_id)
+                if earlier is not None and (record.backward_name is None or earlier.backward_name is not None):
                     return None
-                self._graph_records[record.graph_id] = record
+                self._forget_graph(record.graph_id)
+                self._graph_records[record.graph_id] = record  # the same again, with what its backward runs
             case Finding():
                 self._findings[record.rule, record.fqn, record.call] = record
             case Note():
@@ -157,6 +159,9 @@ class RunRecords:
             record = replace(record, topology=record.topology + self._topologies)
         self._most_topologies = max(self._most_topologies, (record.topology or 0) + 1)
         return record
+
+    def _forget_graph(self, graph_id: str) -> None:
+        """A graph was recorded anew, with more."""
 
     def _of_first_rank(self, take: Callable[[], None], kept: Any) -> Any:
         """Steps, passes and scalars are those of the lowest rank; other ranks add statistics, findings and notes."""

@@ -202,6 +202,9 @@ class Run(RunRecords):
             return found
         return list(graphs.values())[-1] if graphs else None
 
+    def _forget_graph(self, graph_id: str) -> None:
+        self._graphs.pop(graph_id, None)
+
     def graph_at(self, step: int) -> Graph | None:
         """The graph of a step: of its last recorded pass, else of the topology its fingerprint says.
 

@@ -94,3 +94,18 @@ class GraphRecord:
     """Values given to the root."""
     outputs: U32
     """Values returned by the root."""
+    backward_name: U32 | None = None
+    """[b] text: name of a backward node (``grad_fn``); these columns are there where the autograd graph was walked."""
+    backward_op: I32 | None = None
+    """[b] op that made it, -1 for a leaf or one that no recorded op made."""
+    backward_variable: U32 | None = None
+    """[b] text: fqn of the parameter, or name of the input, to whose gradient an AccumulateGrad adds; else empty."""
+    backward_next_ptr: U32 | None = None
+    backward_next: I32 | None = None
+    """Nodes of ``next_functions``; -1 where no gradient goes."""
+    backward_input: U32 | None = None
+    """Which input of that node."""
+    backward_roots: U32 | None = None
+    """Nodes at which backward begins."""
+    backward_cut: bool = False
+    """Whether the autograd graph goes on behind the nodes that are here: only the first thousands are walked."""

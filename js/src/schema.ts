@@ -167,6 +167,21 @@ export interface GraphRecord {
   readonly inputs: Uint32Array;
   /** Values returned by the root. */
   readonly outputs: Uint32Array;
+  /** [b] text: name of a backward node (`grad_fn`); these columns are there where the autograd graph was walked. */
+  readonly backward_name: Uint32Array | null;
+  /** [b] op that made it, -1 for a leaf or one that no recorded op made. */
+  readonly backward_op: Int32Array | null;
+  /** [b] text: fqn of the parameter, or name of the input, to whose gradient an AccumulateGrad adds; else empty. */
+  readonly backward_variable: Uint32Array | null;
+  readonly backward_next_ptr: Uint32Array | null;
+  /** Nodes of `next_functions`; -1 where no gradient goes. */
+  readonly backward_next: Int32Array | null;
+  /** Which input of that node. */
+  readonly backward_input: Uint32Array | null;
+  /** Nodes at which backward begins. */
+  readonly backward_roots: Uint32Array | null;
+  /** Whether the autograd graph goes on behind the nodes that are here: only the first thousands are walked. */
+  readonly backward_cut: boolean;
 }
 
 /** New addresses, numbered from `start` on: what the rows of `StepStats` belong to. */
@@ -832,6 +847,13 @@ export const FIELDS: { readonly [kind: string]: { readonly [field: string]: Arra
     op_params: "u32",
     inputs: "u32",
     outputs: "u32",
+    backward_name: "u32",
+    backward_op: "i32",
+    backward_variable: "u32",
+    backward_next_ptr: "u32",
+    backward_next: "i32",
+    backward_input: "u32",
+    backward_roots: "u32",
   },
   addresses: {"call": "u32", "output": "u32"},
   step_stats: {
@@ -902,6 +924,15 @@ export const FIELDS: { readonly [kind: string]: { readonly [field: string]: Arra
 
 /** Array fields that may be absent; they are null then. */
 export const NULLABLE: { readonly [kind: string]: { readonly [field: string]: true } } = {
+  graph: {
+    backward_name: true,
+    backward_op: true,
+    backward_variable: true,
+    backward_next_ptr: true,
+    backward_next: true,
+    backward_input: true,
+    backward_roots: true,
+  },
   step_stats: {"cosine": true},
   batchnorm_stats: {"running_mean": true, "running_var": true, "weight": true, "bias": true},
   packed_stats: {"nonfinite": true, "ends": true, "wide_ends": true, "absmax": true, "cosine": true},
@@ -926,7 +957,13 @@ export const JSON_FIELDS: { readonly [kind: string]: { readonly [field: string]:
     every: "string",
     budget: "number",
   },
-  graph: {"graph_id": "string", "partial": "string", "traced": "boolean", "strings": "string[]"},
+  graph: {
+    graph_id: "string",
+    partial: "string",
+    traced: "boolean",
+    strings: "string[]",
+    backward_cut: "boolean",
+  },
   addresses: {"start": "number", "fqn": "string[]"},
   step_stats: {
     step: "number",
@@ -1087,6 +1124,16 @@ export const DEFAULTS: { readonly [kind: string]: { readonly [field: string]: un
     device: "",
     every: "auto",
     budget: 0.01,
+  },
+  graph: {
+    backward_name: null,
+    backward_op: null,
+    backward_variable: null,
+    backward_next_ptr: null,
+    backward_next: null,
+    backward_input: null,
+    backward_roots: null,
+    backward_cut: false,
   },
   step_stats: {"cosine": null, "dtypes": [], "unmeasured": {}},
   op_gradients: {"left_out": 0},
