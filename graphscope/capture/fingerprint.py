@@ -32,6 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from graphscope.capture.compiled import compiled_functions, is_compiled, is_ours
+from graphscope.capture.guard import Guard
 from graphscope.capture.modules import walk_modules
 from graphscope.capture.taps import SLOT
 
@@ -47,10 +48,11 @@ _DEEP = 60
 class _Tap:
     """What is called in place of one module while a forward is under way."""
 
-    __slots__ = ("bound", "children", "logs", "module", "number", "size")
+    __slots__ = ("bound", "children", "guard", "logs", "module", "number", "size")
 
-    def __init__(self, number: int, module: nn.Module, logs: _Logs) -> None:
+    def __init__(self, number: int, module: nn.Module, logs: _Logs, guard: Guard) -> None:
         self.number = number
+        self.guard = guard
         self.module = weakref.ref(module)
         self.logs = logs
         self.children = _children(module)
@@ -74,12 +76,15 @@ class _Tap:
         return output
 
     def _note(self, module: Any, output: Any) -> None:
-        sight = self.logs.get(_thread())
-        if sight is not None:
-            if type(output) is Tensor:
-                sight.log.append((self.number, module.training, _nodes() - sight.began, output.dtype, output.ndim))
-            else:
-                sight.log.append((self.number, module.training, _nodes() - sight.began))
+        try:
+            sight = self.logs.get(_thread())
+            if sight is not None:
+                if type(output) is Tensor:
+                    sight.log.append((self.number, module.training, _nodes() - sight.began, output.dtype, output.ndim))
+                else:
+                    sight.log.append((self.number, module.training, _nodes() - sight.began))
+        except Exception as error:  # inside the user's forward what is raised would be the user's
+            self.guard.caught(error)
 
 
 class _FusedTap(_Tap):
@@ -128,8 +133,9 @@ class Sight:
 class Fingerprints:
     """Takes the fingerprints of one root's passes; taps are on while a pass runs and at no other time."""
 
-    def __init__(self, root: nn.Module) -> None:
+    def __init__(self, root: nn.Module, guard: Guard) -> None:
         self._root = weakref.ref(root)
+        self._guard = guard
         self._lock = threading.Lock()
         self._logs: _Logs = {}
         self._taps: list[_Tap] = []
@@ -157,11 +163,8 @@ class Fingerprints:
             if scripted or parent in closed:
                 closed.add(fqn)
             if parent is not None and parent not in closed and _is_called(module):
-                taps.append(
-                    (_FusedTap if isinstance(module, nn.RNNBase | torch.jit.ScriptModule) else _Tap)(
-                        number, module, self._logs
-                    )
-                )
+                kind = _FusedTap if isinstance(module, nn.RNNBase | torch.jit.ScriptModule) else _Tap
+                taps.append(kind(number, module, self._logs, self._guard))
         self._taps, self._depth = taps, max(depth.values())
 
     @property
@@ -281,7 +284,7 @@ def _is_called(module: nn.Module) -> bool:
 def tap_seconds() -> float:
     """What one tap takes on this machine, measured once."""
     module, sight, rounds = nn.Identity(), Sight((), True), 200
-    tap = _Tap(0, module, {_thread(): sight})
+    tap = _Tap(0, module, {_thread(): sight}, Guard())
     took = [0.0, 0.0]
     for tapped in (0, 1):
         if tapped:

@@ -105,14 +105,14 @@ class ForwardCapture:
         # Taps are more Python frames a module level; a model that just fits must fit while it is watched.
         self._depth = sys.getrecursionlimit()
         sys.setrecursionlimit(self._depth * DEEPER + 200)
-        self._taps.attach()
+        self.guard.run(self._taps.attach)
         self.ops.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         if _get_current_function_mode() is self.ops:
             self.ops.__exit__(kind, error, trace)
-        self._taps.end()
+        self.guard.undo(self._taps.end)
         if sys.getrecursionlimit() == self._depth * DEEPER + 200:
             sys.setrecursionlimit(self._depth)
         self._resting.__exit__(None, None, None)

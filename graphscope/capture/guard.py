@@ -40,17 +40,15 @@ class Guard:
         """What ``run`` does with a failure, for code too hot to be called through it; to be called in ``except``."""
         if self.strict:
             raise error
-        self._stop(error)
+        if self.failure is None:
+            self._stop(error)
 
     def undo(self, work: Callable[..., Any], *args: Any) -> None:
         """``work(*args)`` that takes our own things off: it also runs after a failure."""
         try:
             work(*args)
         except Exception as error:
-            if self.strict:
-                raise
-            if self.failure is None:
-                self._stop(error)
+            self.caught(error)
 
     def note(self, error: Exception) -> None:
         """A failure on a thread of ours: recording stops; in strict mode ``raise_noted`` raises it where users are."""
@@ -68,6 +66,6 @@ class Guard:
     def _stop(self, error: Exception) -> None:
         self.failure = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         text = f"GraphScope stopped recording after an error of its own ({type(error).__name__}: {error})"
-        warnings.warn(f"{text}; your training is not affected. The details are in session.failure.", stacklevel=4)
+        warnings.warn(f"{text}; your training is not affected. The details are in session.failure.", stacklevel=5)
         if self.on_failure is not None:
             self.on_failure(text)

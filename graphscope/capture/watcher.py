@@ -8,6 +8,7 @@ Steps are counted by the optimizer hooks that torch keeps for all optimizers.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -55,6 +56,18 @@ MOST_PASSES = 64
 Sink = Callable[[Sequence[Any]], None]
 
 
+_ATTACHED: weakref.WeakSet[Watcher] = weakref.WeakSet()
+
+
+def _silence() -> None:
+    for watcher in _ATTACHED:
+        watcher.silent = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_silence)
+
+
 class Watcher:
     """Attached to one root module between ``attach`` and ``detach``."""
 
@@ -79,7 +92,7 @@ class Watcher:
         self._numbers = AddressNumbers()
         self._known_graphs: set[str] = set()
         self._log = PassLog()
-        self._fingerprints = Fingerprints(root)
+        self._fingerprints = Fingerprints(root, guard)
         self._topologies = Topologies()
         self._topology: int | None = None
         """Of the last pass with gradients of this step."""
@@ -102,6 +115,9 @@ class Watcher:
         """Whether a forward with gradients was ever seen, or its absence told."""
         self._backward_seen = False
         self._inside = threading.local()
+        self._one_at_a_time = threading.Lock()
+        self.silent = False
+        """In a process that was forked from the one that watches: it runs as if nobody did."""
         self._self_seconds = self._traced_seconds = 0.0
         self._started = self._last_step = time.perf_counter()
         self._steps_done = 0
@@ -114,6 +130,7 @@ class Watcher:
         """Begins the watch; ``detach`` undoes every part of it."""
         root = self.root()
         assert root is not None
+        _ATTACHED.add(self)
         root.__dict__["_compiled_call_impl"] = self._call
         self._handles = [
             register_optimizer_step_pre_hook(self._before_step),
@@ -122,7 +139,7 @@ class Watcher:
         self._tap.attach()
         if not self.observes_ops:
             self.sink([Note(severity="info", text=COMPILED_GLOBAL)])
-        self._begin_step()
+        self.guard.run(self._begin_step)
 
     def count_from(self, step: int) -> None:
         """The step under way has this number; the next one, if something of this one was seen already."""
@@ -147,7 +164,9 @@ class Watcher:
         root = self.root()
         if root is not None and root.__dict__.get("_compiled_call_impl") == self._call:
             del root.__dict__["_compiled_call_impl"]
-        self._fingerprints.close()
+        if self.silent:  # a lock of ours may have been held when this process was forked
+            return
+        self.guard.undo(self._fingerprints.close)
         self._protocol.release()
         self._tap.detach()
         self.guard.run(self._end_watch)
@@ -177,7 +196,7 @@ class Watcher:
         root = self.root()
         if module is not root or root is None:
             return module._call_impl(*args, **kwargs)
-        if getattr(self._inside, "value", False) or self.guard.failure or in_backward():
+        if getattr(self._inside, "value", False) or self.guard.failure or self.silent or in_backward():
             return root._call_impl(*args, **kwargs)
         self._inside.value = True
         try:
@@ -199,6 +218,8 @@ class Watcher:
                         output = capture.run(root, args, kwargs)
             finally:
                 self.guard.undo(self._fingerprints.finish, sight)
+                if capture is not None:
+                    self._one_at_a_time.release()
         except Exception as error:
             self._timed(self._end_raising, capture, error)
             raise
@@ -222,7 +243,8 @@ class Watcher:
         due = learns and self._capturing and len(self._passes) < MOST_PASSES
         unplanned = not due and self._topologies.wants(key) and self.schedule.affords_trace(self.step)
         capture = None
-        if (due or unplanned) and self.observes_ops:
+        # Of forwards at the same time, in several threads, one is recorded: they share the modules' slots.
+        if (due or unplanned) and self.observes_ops and self._one_at_a_time.acquire(blocking=False):
             if tree_signature(root) != self.tree.signature:
                 self.tree = read_modules(root)
                 self._fingerprints.read()
@@ -313,9 +335,12 @@ class Watcher:
     # The optimizer's step.
 
     def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        self._timed(self._take_before, optimizer)
+        if not self.silent:
+            self._timed(self._take_before, optimizer)
 
     def _after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if self.silent:
+            return
         started = time.perf_counter()
         ends = self.guard.run(self._take_after, optimizer)
         self._self_seconds += time.perf_counter() - started

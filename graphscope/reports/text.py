@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from statistics import median
 
 from graphscope.errors import NoSuchStep
@@ -16,6 +17,7 @@ MOST_ROWS = 40
 """Rows of the table of layers; more are counted."""
 MOST_FINDINGS = 20
 MOST_NOTES = 10
+MOST_RAISED = 3
 MOST_RANKS = 16
 UNKNOWN = "–"
 _STATISTICS = {
@@ -27,7 +29,14 @@ _STATISTICS = {
 
 def summary_text(run: Run) -> str:
     """Everything a terminal can show of a run. Texts of the run are cut and their control characters made visible."""
-    parts = [_head(run), _graph(run.graph), _scalars(run), _findings(run.findings), _layers(run), _notes(run)]
+    parts = [
+        _head(run),
+        chain(_graph(run.graph), _raised(run)),
+        _scalars(run),
+        _findings(run.findings),
+        _layers(run),
+        _notes(run),
+    ]
     return "\n\n".join("\n".join(lines) for part in parts if (lines := list(part))) + "\n"
 
 
@@ -76,6 +85,9 @@ def _head(run: Run) -> Iterator[str]:
     steps, captured = len(run.steps), len(run.captured_steps)
     state = "finished" if run.finished else "not finished: still recording, or its process was killed"
     yield f"  {count_text(steps)} steps, {count_text(captured)} of them captured; {state}"
+    plain_passes = sum(one.repeats for one in run.passes if not one.grad_enabled)
+    if plain_passes:
+        yield f"  {count_text(plain_passes)} forwards without gradients, which are no steps"
     if header is not None:
         versions = [("GraphScope", header.graphscope), ("PyTorch", header.torch), ("Python", header.python)]
         known = [f"{name} {plain(version)}" for name, version in versions if version]
@@ -123,6 +135,16 @@ def _graph(graph: Graph | None) -> Iterator[str]:
     yield f"Graph: {ops}{modules}"
     if graph.partial:
         yield f"  The pass ended early: {plain(graph.partial, 200)}"
+
+
+def _raised(run: Run) -> Iterator[str]:
+    """The last passes that raised, and where."""
+    failed = [one for one in run.passes if one.error]
+    for one in failed[-MOST_RAISED:]:
+        where = f" in {plain(one.error_fqn)}" if one.error_fqn else ""
+        yield f"  Step {one.step}: a pass raised{where}: {plain(one.error or '', 200)}"
+    if len(failed) > MOST_RAISED:
+        yield f"  and {count_text(len(failed) - MOST_RAISED)} earlier ones"
 
 
 def _scalars(run: Run) -> Iterator[str]:

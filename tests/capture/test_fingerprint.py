@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from graphscope.capture.fingerprint import Fingerprints, fingerprint, kinds_of
+from graphscope.capture.guard import Guard
 from graphscope.capture.topologies import AT_ONCE, FIRST_GAP, Topologies
 from graphscope.session import watch
 from tests.capture.zoo.test_zoo import CASES, loss_of
@@ -173,7 +174,7 @@ def test_a_model_of_the_zoo_has_one_fingerprint_captured_or_not_and_keeps_no_tap
 
 def counted(model, *args, fine=True):
     """The fingerprint of one forward, taken by hand."""
-    prints = Fingerprints(model)
+    prints = Fingerprints(model, Guard(strict=True))
     sight = prints.begin(kinds_of(model, args, {}), fine)
     try:
         output = model(*args)
@@ -284,7 +285,7 @@ def test_deep_models_fit_and_the_recursion_limit_is_as_before(tmp_path):
 
 def test_taps_keep_no_module_alive():
     model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
-    prints, gone = Fingerprints(model), weakref.ref(model[0])
+    prints, gone = Fingerprints(model, Guard(strict=True)), weakref.ref(model[0])
     counted(model, torch.ones(1, 2))
     del model
     gc.collect()
