@@ -74,9 +74,9 @@ class Residual(nn.Module):
 
 
 class ResNet9(nn.Module):
-    """Shapes: [N, C, H, W] -> [N, n_classes]. Half of the published width, which a laptop's CPU trains in minutes."""
+    """Shapes: [N, C, H, W] -> [N, n_classes]. A quarter of the published width (64): two CPU cores train it."""
 
-    def __init__(self, channels: int, n_classes: int, width: int = 32) -> None:
+    def __init__(self, channels: int, n_classes: int, width: int = 16) -> None:
         super().__init__()
         self.prep = conv_bn(channels, width)
         self.conv1 = conv_bn(width, 2 * width)
