@@ -56,3 +56,12 @@ def test_a_click_is_answered_while_the_cell_trains(
     assert selected(view) == "fc", "the view stays on the finished run"
     assert page.errors == [] and page.external == []
     assert answers.counts["command_error"] == 0
+
+
+def test_shift_enter_runs_the_cell_from_within_its_view(notebook: Callable[..., Any]) -> None:
+    nb = notebook("import torch, graphscope\ngraphscope.trace(torch.nn.Linear(2, 3), torch.ones(1, 2))", "1 + 1")
+    view = nb.run(0).locator("[data-graphscope='view']")
+    view.locator("canvas[data-graphscope='graph']").focus(timeout=20_000)
+    nb.page.keyboard.press("Shift+Enter")
+    expect(nb.cell(0).locator(".jp-InputArea-prompt")).to_have_text("[2]:", timeout=15_000)
+    assert nb.page.errors == []

@@ -16,7 +16,7 @@ from matplotlib.text import Text
 
 from graphscope import plot
 from graphscope.errors import NoSuchStep, UnknownAddress, UnknownName
-from graphscope.plot.batchnorm import drift
+from graphscope.plot.batchnorm import borders, drift
 from graphscope.plot.loss import running_mean
 from graphscope.plot.style import ROLE_COLORS, number
 from graphscope.run import Run
@@ -163,9 +163,14 @@ def test_a_tensor_without_histogram_says_so(run: Run) -> None:
     assert "No histogram" in plot.histogram(run, "fc.weight", role="update").axes[0].texts[0].get_text()
 
 
+def test_a_column_is_as_wide_as_the_steps_it_stands_for() -> None:
+    assert borders([0, 1, 2, 10, 30]).tolist() == [-0.5, 0.5, 1.5, 6.0, 20.0, 40.0]
+    assert borders([7]).tolist() == [6.5, 7.5]
+
+
 def test_batchnorm_shows_the_drift_outside_the_noise(run: Run) -> None:
     figure = plot.batchnorm(run, "bn")
-    (image,) = figure.axes[0].images
+    (image,) = figure.axes[0].collections
     data = np.ma.filled(image.get_array(), np.nan)
     assert data.shape == (CHANNELS, 20)
     # Channel 2 has gamma 3, the fourth smallest; its z is (0 - -1.5) / sqrt(4).

@@ -3,6 +3,17 @@
 import { pictures } from "./graph-pane";
 import { type Store, goTo, neighbour } from "../store/state";
 
+/** Shift+Enter and Ctrl+Enter run cells, wherever in a cell's output the focus is: the notebook gets them back. */
+function passToNotebook(root: HTMLElement, event: KeyboardEvent): void {
+  const cell = root.closest<HTMLElement>(".jp-Cell");
+  if (!cell || !event.isTrusted) return;
+  event.preventDefault();
+  event.stopPropagation();
+  cell.focus({ preventScroll: true });
+  const { key, code, shiftKey, ctrlKey, keyCode } = event;
+  cell.dispatchEvent(new KeyboardEvent("keydown", { key, code, keyCode, shiftKey, ctrlKey, bubbles: true, cancelable: true, composed: true }));
+}
+
 /** `page`: the mount is all there is on the page (a report), so a key pressed nowhere is meant for it. */
 export function listenToKeys(root: HTMLElement, store: Store, page: boolean): () => void {
   const onKey = (event: Event) => {
@@ -43,7 +54,15 @@ export function listenToKeys(root: HTMLElement, store: Store, page: boolean): ()
     event.preventDefault();
     event.stopPropagation();
   };
+  // Before the views' own keys: to them Enter alone means something.
+  const pass = (event: KeyboardEvent) => {
+    if (event.key === "Enter" && (event.shiftKey || event.ctrlKey)) passToNotebook(root, event);
+  };
   const listener = page ? root.ownerDocument : root;
   listener.addEventListener("keydown", onKey);
-  return () => listener.removeEventListener("keydown", onKey);
+  root.addEventListener("keydown", pass, true);
+  return () => {
+    listener.removeEventListener("keydown", onKey);
+    root.removeEventListener("keydown", pass, true);
+  };
 }
