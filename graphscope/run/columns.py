@@ -29,7 +29,10 @@ OP_COLUMNS = (
 
 
 def check_columns(record: Any) -> None:
-    """Raises RunFileError where columns of one record have lengths or indexes that do not fit together."""
+    """Raises RunFileError where columns of one record have lengths or indexes that do not fit together.
+
+    Records of other kinds have no two columns that belong together, or check them where they are read (graphs).
+    """
     match record:
         case StepStats():
             _check_stats(record)
@@ -42,8 +45,6 @@ def check_columns(record: Any) -> None:
             _equal_lengths(record, OP_COLUMNS, len(record.node))
         case SeriesReply():
             _equal_lengths(record, ("step", "mean", "std", "absmax", "l2", "zero_share"), len(record.step))
-        case _:
-            pass
 
 
 def _check_stats(stats: StepStats) -> None:
