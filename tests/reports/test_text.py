@@ -10,7 +10,7 @@ import pytest
 
 from graphscope.reports.text import number, percent, summary_text
 from graphscope.run import Run, load
-from graphscope.schema import Finding, Note, RunHeader, StepRecord
+from graphscope.schema import Finding, Note, PassRecord, RunHeader, StepRecord
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -37,6 +37,26 @@ def test_an_unfinished_a_damaged_and_an_empty_run_say_so() -> None:
     assert "2 damaged records left out" in summary_text(load(GOLDEN / "damaged.gscope"))
     empty = summary_text(Run())
     assert empty.startswith("A run whose header is lost") and "Graph: none recorded" in empty
+
+
+def test_where_passes_raised_is_told_and_forwards_without_gradients_are_no_steps() -> None:
+    run = load(GOLDEN / "small_cnn.gscope")
+    for at in range(5):
+        run.add(
+            PassRecord(
+                step=at, pass_index=7, graph_id=None, training=True, grad_enabled=True, error="RuntimeError: shapes",
+                error_fqn="fc",
+            )
+        )  # fmt: skip
+    run.add(PassRecord(step=5, pass_index=1_000, graph_id=None, training=False, grad_enabled=False, repeats=1_200))
+    lines = summary_text(run).splitlines()
+    assert [line for line in lines if "raised" in line] == [
+        f"  Step {at}: a pass raised in fc: RuntimeError: shapes" for at in (2, 3, 4)
+    ]
+    assert "  and 2 earlier ones" in lines
+    assert "Graph: 8 ops in 5 modules, 1,386 parameters" in lines, "the last whole graph stays"
+    (told,) = [line for line in lines if line.endswith("forwards without gradients, which are no steps")]
+    assert int(told.split()[0].replace(",", "")) >= 1_200
 
 
 def test_what_watching_takes_is_told_with_and_without_the_first_steps() -> None:
