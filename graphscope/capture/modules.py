@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from graphscope.graph import ModuleInfo, ParameterInfo
@@ -88,12 +89,17 @@ def _extra_repr(module: nn.Module) -> str:
 
 def read_modules(root: nn.Module, walked: Iterable[Walked] | None = None) -> ModuleTree:
     """A model -> its tree. Lazy parameters have no shape yet and are shown as ``()``."""
+    with torch._C.DisableTorchFunctionSubclass():  # a third of the price of asking a Parameter for its shape
+        return _read(walk_modules(root) if walked is None else walked)
+
+
+def _read(walked: Iterable[Walked]) -> ModuleTree:
     rows: list[tuple[Any, ...]] = []
     parts: list[int] = []
     names: dict[int, str] = {}
     buffers: dict[int, str] = {}
     fqns: dict[int, str] = {}
-    for fqn, module, parent in walk_modules(root) if walked is None else walked:
+    for fqn, module, parent in walked:
         prefix = f"{fqn}." if fqn else ""
         parts += _signature_part(module)
         parameters = []

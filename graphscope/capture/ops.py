@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 from graphscope.capture.backward_walk import MOST_NODES
 from graphscope.capture.guard import Guard
 from graphscope.capture.op_gradients import OpGradientTap
-from graphscope.capture.op_names import ALIASING, NO_TENSOR, Named, named, op_attrs, written_arguments
+from graphscope.capture.op_names import ALIASING, FRESH, NO_TENSOR, Named, named, op_attrs, written_arguments
 from graphscope.capture.origins import Origins
 from graphscope.capture.regions import function_frame, transform_frame, unwrapped
 from graphscope.capture.rows import CallRow, OpRow
@@ -95,13 +95,15 @@ class OpRecorder(TorchFunctionMode):
         stack = self.stack
         if known is None or not stack:
             return
+        if known.inplace and args and self.values.buffers.get(id(args[0]), "").endswith(BOOKKEEPING_BUFFER):
+            return
         if type(result) is not Tensor or known.inplace or _transforms() or not _grad_enabled() or self.origins.open:
             return self._record_any(known, func, args, kwargs or {}, result)
         values, inputs = self.values, self.tape.inputs
         tensors = values.known
         before = len(inputs)
         given: Any = None
-        mixed = bool(kwargs)
+        mixed = False
         for argument in args:
             kind = type(argument)
             if (kind is Tensor or kind is Parameter) and argument is not result:
@@ -114,19 +116,23 @@ class OpRecorder(TorchFunctionMode):
             else:
                 del inputs[before:]
                 return self._record_any(known, func, args, kwargs or {}, result)
+        if given is not None:
+            given = args[len(inputs) - before :]
         if kwargs:
-            for argument in kwargs.values():
+            plain = {}
+            for name, argument in kwargs.items():
                 kind = type(argument)
                 if (kind is Tensor or kind is Parameter) and argument is not result:
                     inputs.append(values.read(argument))
-                elif kind not in KEPT:
+                elif kind in KEPT:
+                    plain[name] = argument
+                else:
                     del inputs[before:]
                     return self._record_any(known, func, args, kwargs, result)
-        reads = len(inputs) - before
-        if mixed:
+            given = [0, (), plain] if given is None else [len(args) - len(given), given, plain]
+        if mixed:  # a tensor behind another argument: its place is not known any more afterwards
             given = op_attrs(known.arguments, args, kwargs or {})
-        elif given is not None:
-            given = args[reads:]
+        reads = len(inputs) - before
         number = values.count
         grad_fn = result.grad_fn if number < MOST_NODES else None
         values.count = number + 1
@@ -139,7 +145,7 @@ class OpRecorder(TorchFunctionMode):
             "op", "", shape, result.dtype, result.device, grad_fn is not None or result.requires_grad,
         )  # fmt: skip
         tensors[id(result)] = _ref(result), number
-        view = not known.fresh and (result._is_view() or known.aliases) and values.share(result, tensors_in(args))
+        view = not known.fresh and (result._is_view() or known.aliases) and values.share((result,), tensors_in(args))
         frame = _frame(2)
         code: CodeType | None = frame.f_code
         offset = frame.f_lasti
@@ -183,8 +189,6 @@ class OpRecorder(TorchFunctionMode):
                 return
             # It wrote into its input (relu with inplace=True, out=) or left it alone (dropout in eval mode).
             inplace = bool(kwargs.get("inplace")) or "out" in kwargs or _asked_inplace(func, args)
-        if inplace and read and self.values.buffers.get(id(read[0]), "").endswith(BOOKKEEPING_BUFFER):
-            return
         inputs = [self.values.read(t) for t in read]
         row = OpRow(op, self.stack[-1], inputs, self._line(_frame(3)))
         self._add_outputs(row, read, outputs, inplace)
@@ -199,15 +203,19 @@ class OpRecorder(TorchFunctionMode):
 
     def _add_outputs(self, row: OpRow, read: list[Tensor], outputs: list[Tensor], inplace: bool) -> None:
         """Values of what an op made; the node of the first one's gradient is the op's."""
+        values = self.values
         if inplace:
             row.inplace = True
+        if row.op not in FRESH:
+            views = [
+                t for t in outputs if (t._is_view() or row.op in ALIASING) and not (inplace and _shared([t], read))
+            ]
+            row.view = bool(views) and values.share(views, read)
         for output in outputs:
             if inplace and _shared([output], read):
-                row.outputs += self.values.written(output)
-                continue
-            if output._is_view() or row.op in ALIASING:
-                row.view = self.values.share(output, read) or row.view
-            row.outputs.append(self.values.make(output, "op"))
+                row.outputs += values.written(output)
+            else:
+                row.outputs.append(values.make(output, "op"))
         if not inplace or _grad_enabled():  # a write that autograd does not see leaves the tensor its old node
             self.link(row, outputs, row.outputs, inplace)
 
@@ -270,7 +278,7 @@ class OpRecorder(TorchFunctionMode):
                     region.made.append((weakref.ref(output), written[0]))
                 else:
                     if output._is_view():
-                        self.values.share(output, read)
+                        self.values.share((output,), read)
                     value = self.values.make(output, "op")
                     region.row.outputs.append(value)
                     region.made.append((weakref.ref(output), value))

@@ -47,8 +47,10 @@ def restored(root: nn.Module, modules: list[nn.Module] | None = None) -> Iterato
 
 def _random_states(modules: list[nn.Module]) -> dict[str, Any]:
     numpy = sys.modules.get("numpy")
-    tensors = (t for m in modules for t in (*m._parameters.values(), *m._buffers.values()) if t is not None)
-    devices = {t.device for t in tensors if t.is_cuda}
+    devices: set[torch.device] = set()
+    if torch.cuda.is_initialized():  # else no tensor can be there
+        tensors = (t for m in modules for t in (*m._parameters.values(), *m._buffers.values()) if t is not None)
+        devices = {t.device for t in tensors if t.is_cuda}
     return {
         "torch": torch.get_rng_state(),
         "cuda": {device: torch.cuda.get_rng_state(device) for device in devices},

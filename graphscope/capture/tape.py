@@ -10,16 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from graphscope.capture.op_names import op_attrs
+from graphscope.capture.op_names import Named, op_attrs
 from graphscope.capture.rows import NO_ATTRS, CallRow, OpRow
 from graphscope.capture.source import Lines
 from graphscope.graph import OpNode, Value
 
 WIDTH = 10
 """What ``flat`` holds an op: its ``Named`` (or the OpRow, and then nothing else but the call), the call in which it
-ran, code object and offset of the user's place, arguments that are no tensors (None, the positional ones behind the
-tensors as a tuple, or all of them by name), type and sequence number of its grad_fn, whether it made a view, how many
-of ``inputs`` are its, the value it made."""
+ran, code object and offset of the user's place, arguments that are no tensors, type and sequence number of its grad_fn,
+whether it made a view, how many of ``inputs`` are its, the value it made.
+
+Arguments are None; the positional ones behind the tensors as a tuple; a list of how many tensors came first, that tuple
+and those by keyword; or a dict of all, with their names.
+"""
 
 
 class Tape:
@@ -81,7 +84,7 @@ class Tape:
                 at += reads
                 row.outputs = (value,)
                 if given is not None:
-                    row.attrs = given if type(given) is dict else attrs(known.arguments, reads, given)
+                    row.attrs = given if type(given) is dict else attrs(known, reads, given)
                 if grad_fn is not None:
                     row.grad_fn = grad_fn.__name__
                 row.view, row.opaque = view, known.opaque
@@ -95,11 +98,16 @@ class _Attrs:
     def __init__(self) -> None:
         self._known: dict[Any, Mapping[str, Any]] = {}
 
-    def __call__(self, names: tuple[str, ...], tensors: int, given: tuple[Any, ...]) -> Mapping[str, Any]:
+    def __call__(self, known: Named, tensors: int, given: Any) -> Mapping[str, Any]:
+        if type(given) is tuple:
+            by_place, by_name = given, NO_ATTRS
+        else:
+            tensors, by_place, by_name = given
         # 1, 1.0 and True are equal, and so would be the keys.
-        types = [tuple(map(type, thing)) if type(thing) is tuple else type(thing) for thing in given]
-        key = names, tensors, given, tuple(types)
+        things = (*by_place, *by_name.values())
+        types = [tuple(map(type, thing)) if type(thing) is tuple else type(thing) for thing in things]
+        key = known.op, known.arguments, tensors, things, tuple(by_name), tuple(types)
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = op_attrs(names, (*[None] * tensors, *given), NO_ATTRS)
+            found = self._known[key] = op_attrs(known.arguments, (*[None] * tensors, *by_place), by_name)
         return found

@@ -8,7 +8,7 @@ so that reading the base after writing into a view leads to the op that wrote.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, cast
 
@@ -167,15 +167,17 @@ class ValueTable:
         self.rows[number * WIDTH + 5] = tensor.requires_grad
         self._made.pop(number, None)
 
-    def share(self, output: Tensor, inputs: list[Tensor]) -> bool:
+    def share(self, outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> bool:
         """Whether an output lives in the memory of an input; remembers it, for a later write into either."""
-        storage = storage_of(output)
-        if storage is None:
-            return False
-        sharers = {id(t) for t in inputs if storage_of(t) == storage}
-        if sharers:
-            self._aliases.setdefault(storage, set()).update(sharers, {id(output)})
-        return bool(sharers)
+        found = False
+        storages = [(storage_of(tensor), id(tensor)) for tensor in inputs]
+        for output in outputs:
+            storage = storage_of(output)
+            sharers = [number for other, number in storages if other == storage] if storage is not None else ()
+            if sharers:
+                found = True
+                self._aliases.setdefault(storage, set()).update(sharers, (id(output),))  # type: ignore[arg-type]
+        return found
 
     def written(self, tensor: Tensor) -> list[int]:
         """New values after a write into a tensor: its own first, then those of the known tensors in its memory."""
