@@ -35,8 +35,11 @@ def why_hidden(tap: Tap, module: nn.Module) -> str:
 
 def type_name(module: Any) -> str:
     """Class of a module, also of one that was compiled, scripted or traced."""
-    module = getattr(module, "_orig_mod", module)
-    return str(getattr(module, "original_name", "")) or type(module).__name__
+    try:
+        inner = getattr(module, "_orig_mod", module)
+        return str(getattr(inner, "original_name", "")) or type(inner).__name__
+    except Exception:  # a user's own __getattr__, which may raise anything
+        return type(module).__name__
 
 
 class OtherThreads:

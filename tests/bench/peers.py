@@ -2,8 +2,8 @@
 
 ``peer_rows`` runs each tool in a process of its own, with the Python of an environment of its own: the tools are
 installed beside the very torch of this environment, and nothing of theirs comes into it. A cell that takes too long,
-raises or ends its process says so. As a program (``python -m tests.bench.peers TOOL FIRST``) this is that process: one
-JSON line when it has timed the plain forward of a model, one when it has a result.
+raises or ends its process says so. That process runs ``measure_tool``, which prints one JSON line when it has timed the
+plain forward of a model and one when it has a result.
 """
 
 from __future__ import annotations
@@ -79,6 +79,15 @@ def _torchexplorer(model: Any, args: Any) -> Any:
         watched(*args).sum().backward()
 
     return step
+
+
+PROCESS = """
+import sys, types
+sys.modules["tests"] = types.ModuleType("tests")  # another package beside the tools has this name too
+sys.modules["tests"].__path__ = [sys.argv[1]]
+from tests.bench.peers import TOOLS, measure_tool
+measure_tool(next(tool for tool in TOOLS if tool.package == sys.argv[2]), int(sys.argv[3]))
+"""
 
 
 class Tool(NamedTuple):
@@ -213,7 +222,7 @@ def _tool_rows(python: Path, tool: Tool) -> Iterator[tuple[str, dict[str, Any]]]
 def _lines(python: Path, tool: Tool, first: int) -> Iterator[dict[str, Any] | None]:
     """What the process of a tool prints; None when it had to be stopped."""
     process = subprocess.Popen(
-        [python, "-m", "tests.bench.peers", tool.package, str(first)],
+        [python, "-c", PROCESS, str(ROOT / "tests"), tool.package, str(first)],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT,
         env=_clean(PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1", WANDB_MODE="disabled"),
     )  # fmt: skip
@@ -236,7 +245,3 @@ def _lines(python: Path, tool: Tool, first: int) -> Iterator[dict[str, Any] | No
     finally:
         process.kill()
         process.wait()
-
-
-if __name__ == "__main__":
-    measure_tool(next(tool for tool in TOOLS if tool.package == sys.argv[1]), int(sys.argv[2]))
