@@ -35,17 +35,25 @@ def is_ours(call: Any) -> bool:
 
 def is_compiled(module: nn.Module) -> bool:
     """Whether calling this module runs compiled code: wrapped by torch.compile, compiled in place, or its forward."""
-    call = module.__dict__.get("_compiled_call_impl")
+    attributes = module.__dict__
+    call = attributes.get("_compiled_call_impl")
     if call is not None and not is_ours(call):
         return True
-    return type(module).__name__ == "OptimizedModule" or hasattr(module.__dict__.get("forward"), MARK)
+    return type(module).__name__ == "OptimizedModule" or (
+        "forward" in attributes and hasattr(attributes["forward"], MARK)
+    )
 
 
 def compiled_functions(module: nn.Module) -> Iterator[tuple[str, Any]]:
     """Attributes of a module that hold a function made by torch.compile, those apart by which it is itself called."""
-    for name, thing in module.__dict__.items():
-        if type(thing) in FUNCTIONS and name not in CALLED_BY and hasattr(thing, MARK):
-            yield name, thing
+    attributes = module.__dict__
+    if FUNCTIONS.isdisjoint(map(type, attributes.values())):  # nearly always, and four times as fast
+        return iter(())
+    return (
+        (name, thing)
+        for name, thing in attributes.items()
+        if type(thing) in FUNCTIONS and name not in CALLED_BY and hasattr(thing, MARK)
+    )
 
 
 def calls_compiled_globals(root: nn.Module) -> bool:

@@ -40,6 +40,7 @@ from graphscope.graph import Graph, OpNode, Value
 
 DEEPER = 3
 """How much deeper the stack may get: torch and the model have three frames a module level, taps add up to five."""
+_now = time.perf_counter
 UNSEEN = "{} ran code that PyTorch does not show to Python (scripted, or another library)"
 
 
@@ -168,7 +169,13 @@ class ForwardCapture:
 
     @around_calls
     def _watched(self, tap: Tap, module: Any, call: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
-        opened = self._timed(self._enter_module, tap, module, args)
+        started, opened = _now(), None
+        if self.guard.failure is None:
+            try:
+                opened = self._enter_module(tap, module, args)
+            except Exception as error:
+                self.guard.caught(error)
+        self.self_seconds += _now() - started
         try:
             if opened is None or not opened.hidden:
                 output = call(*args, **kwargs)
@@ -178,13 +185,19 @@ class ForwardCapture:
         except BaseException as error:
             self._timed(self._leave_raising, opened, error)
             raise
-        self._timed(self._leave_module, opened, args, kwargs, output)
+        started = _now()
+        if opened is not None and self.guard.failure is None:
+            try:
+                self._leave_module(opened, args, kwargs, output)
+            except Exception as error:
+                self.guard.caught(error)
+        self.self_seconds += _now() - started
         return output
 
     def _timed(self, work: Callable[..., Any], *args: Any) -> Any:
-        started = time.perf_counter()
+        started = _now()
         result = self.guard.run(work, *args)
-        self.self_seconds += time.perf_counter() - started
+        self.self_seconds += _now() - started
         return result
 
     @contextmanager
@@ -235,9 +248,7 @@ class ForwardCapture:
         else:
             del stack[stack.index(call) :]
 
-    def _leave_module(self, opened: _Opened | None, args: Any, kwargs: Any, output: Any) -> None:
-        if opened is None:
-            return
+    def _leave_module(self, opened: _Opened, args: Any, kwargs: Any, output: Any) -> None:
         ops = self.ops
         if self._structure_only and type(output) is Tensor and opened.module is not None and ops.origins.open is None:
             entry = self.values.known.get(id(output))

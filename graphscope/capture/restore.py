@@ -37,7 +37,8 @@ def restored(root: nn.Module, modules: list[nn.Module] | None = None) -> Iterato
         yield
     finally:
         for module, mode in zip(modules, modes, strict=True):
-            module.training = mode
+            if module.training is not mode:  # setting an attribute of a module costs a microsecond
+                module.training = mode
         for module, name, buffer, copy in buffers:
             module._buffers[name] = buffer
             if buffer is not None and copy is not None:

@@ -186,7 +186,9 @@ class ValueTable:
         for other in self._aliases.get(storage, ()) if storage is not None else ():
             entry = self.known.get(other)
             alias = entry[0]() if entry else None
-            if alias is not None and alias is not tensor and id(alias) not in self.parameters:
+            if alias is None or alias is tensor or id(alias) in self.parameters:
+                continue
+            if storage_of(alias) == storage:  # an address may have been given to another storage, an id to a tensor
                 made.append(self.make(alias, "op"))
         return made
 
