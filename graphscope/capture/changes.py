@@ -8,7 +8,7 @@ are kept until the next capture, so that no gradient outlives its step; the cosi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -87,6 +87,11 @@ class Directions:
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[Tensor, tuple[int, ...]]] = {}
+
+    def forget(self, names: Iterable[str]) -> None:
+        """What is kept of these is no whole step's gradient."""
+        for name in names:
+            self._kept.pop(name, None)
 
     def cosines(self, gradients: Mapping[str, Tensor], rows: Mapping[str, Row]) -> None:
         """Sets ``cosine`` of the gradients' rows: of each that was captured before, in -1 to 1; NaN is unknown."""

@@ -49,13 +49,29 @@ class ParameterCapture:
     def __init__(self, selection: Selection, directions: Directions) -> None:
         self.selection = selection
         self.rows: dict[Key, Row] = {}
+        self.state: str | None = None
+        """What the gradients among the rows are: one of ``schema.GRADIENT_STATES``, or not known."""
+        self._stepped = False
         self._directions = directions
         self._updates = Updates()
 
-    def before(self, parameters: Mapping[str, nn.Parameter]) -> None:
+    def before(self, parameters: Mapping[str, nn.Parameter], state: str | None) -> None:
         """At the optimizer's step pre-hook: gradients are accumulated, unscaled and clipped by now."""
-        roles = self.selection.roles
         chosen = {name: parameter for name, parameter in parameters.items() if self.selection.wants(name)}
+        if self._read(chosen):  # of several optimizers in one step, all that agree
+            self.state = state if not self._stepped or self.state == state else None
+            self._stepped = True
+        if "update" in self.selection.roles:
+            self._updates.before(chosen)
+
+    def after_backward(self, parameters: Mapping[str, nn.Parameter], state: str | None) -> None:
+        """At the end of a backward, where no optimizer is: what there is by then."""
+        if self._read({name: p for name, p in parameters.items() if self.selection.wants(name)}):
+            self.state = state
+
+    def _read(self, chosen: Mapping[str, nn.Parameter]) -> bool:
+        """Rows of parameters and their gradients; whether there are any of those."""
+        roles = self.selection.roles
         wanted: dict[Key, Tensor] = {}
         gradients: dict[str, Tensor] = {}
         for name, parameter in chosen.items():
@@ -64,12 +80,13 @@ class ParameterCapture:
                 wanted[address, "parameter"] = parameter
             if "parameter_gradient" in roles and parameter.grad is not None:
                 wanted[address, "parameter_gradient"] = gradients[name] = parameter.grad
+        again = [name for name in gradients if ((name, 0, 0), "parameter_gradient") in self.rows]
         self.rows.update(zip(wanted, measure_all(wanted.values()), strict=True))
         if gradients:
+            self._directions.forget(again)
             rows = {name: self.rows[(name, 0, 0), "parameter_gradient"] for name in gradients}
             self._directions.cosines(gradients, rows)
-        if "update" in roles:
-            self._updates.before(chosen)
+        return bool(gradients)
 
     def after(self, parameters: Mapping[str, nn.Parameter]) -> None:
         """At the step post-hook: what changed."""
@@ -78,7 +95,11 @@ class ParameterCapture:
 
 
 def stats_record(
-    step: int, pass_index: int, rows: Mapping[Key, Row], numbers: Callable[[Address], int]
+    step: int,
+    pass_index: int,
+    rows: Mapping[Key, Row],
+    numbers: Callable[[Address], int],
+    gradient_state: str | None = None,
 ) -> StepStats | Deferred:
     """Rows -> one table; of rows on a device, what becomes one when their values have arrived."""
     keys, items = list(rows), list(rows.values())
@@ -86,18 +107,20 @@ def stats_record(
     roles = np.array([ROLES.index(role) for _, role in keys], dtype=np.uint8)
     waiting = deferred(items)
     if not waiting:
-        return _table(step, pass_index, addresses, roles, items)
+        return _table(step, pass_index, addresses, roles, items, gradient_state)
 
     def arrived(arrays: Sequence[np.ndarray]) -> list[Any]:
         land(items, arrays)
-        stats = _table(step, pass_index, addresses, roles, items)
+        stats = _table(step, pass_index, addresses, roles, items, gradient_state)
         norm = gradient_norm([stats])
         return [stats] if norm is None else [stats, ScalarRecord(step=step, scalars={"grad_norm": norm})]
 
     return Deferred(waiting, arrived)
 
 
-def _table(step: int, pass_index: int, addresses: np.ndarray, roles: np.ndarray, items: list[Row]) -> StepStats:
+def _table(
+    step: int, pass_index: int, addresses: np.ndarray, roles: np.ndarray, items: list[Row], gradient_state: str | None
+) -> StepStats:
     table, histogram_row, histogram = collect(items)
     dtypes = list(dict.fromkeys(row.dtype for row in items))
     columns = {name: table[:, i] for i, name in enumerate(FIELDS)}
@@ -118,6 +141,7 @@ def _table(step: int, pass_index: int, addresses: np.ndarray, roles: np.ndarray,
         cosine=None if np.isnan(cosine).all() else cosine,
         dtypes=dtypes,
         unmeasured={str(i): row.unmeasured for i, row in enumerate(items) if row.unmeasured},
+        gradient_state=gradient_state,
         **columns,
         **counts,
     )

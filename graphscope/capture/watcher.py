@@ -15,6 +15,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -31,6 +32,7 @@ from graphscope.capture.changes import Directions
 from graphscope.capture.compiled import COMPILED_GLOBAL, calls_compiled_globals
 from graphscope.capture.fingerprint import Fingerprints, Sight, fingerprint, kinds_of
 from graphscope.capture.forward import ForwardCapture, error_text
+from graphscope.capture.gradient_state import gradient_state, state_at_step, when_all_is_done
 from graphscope.capture.gradients import in_backward
 from graphscope.capture.guard import Guard
 from graphscope.capture.loss_tap import LossTap
@@ -94,6 +96,8 @@ class Watcher:
         self._log = PassLog()
         self._fingerprints = Fingerprints(root, guard)
         self._topologies = Topologies()
+        self._state: str | None = None
+        """What the gradients of the last pass will be when backward is done."""
         self._topology: int | None = None
         """Of the last pass with gradients of this step."""
         self._fine = True
@@ -270,6 +274,13 @@ class Watcher:
         """What was seen up to there is recorded at once: the step may never end."""
         self.guard.run(self._flush_partial)
 
+    def _gradients_by_hand(self) -> None:
+        """Autograd is done and no optimizer is there to look at: a loop that updates the parameters itself."""
+        root = self.root()
+        if root is not None and self._capturing and self._counts_passes():
+            self._parameters = self._parameters or ParameterCapture(self.selection, self._directions)
+            self._parameters.after_backward(trainable_parameters(root), self._state)
+
     def _end_pass(self, capture: ForwardCapture | None, sight: Sight, output: Any) -> None:
         root = self.root()
         if root is None:
@@ -282,6 +293,7 @@ class Watcher:
             self._topology = topology
             started = time.perf_counter()
             self._protocol.output(output)
+            self._state = gradient_state(root) if self._capturing and self._counts_passes() else None
             self._fine_seconds += time.perf_counter() - started
         if capture is None:
             self._topologies.saw(topology, sight.key)
@@ -313,6 +325,8 @@ class Watcher:
 
     def _backward_sight(self) -> None:
         self._backward_seen = True
+        if self._capturing and self._counts_passes():
+            when_all_is_done(partial(self._timed, self._gradients_by_hand))
 
     def _backward_begins(self) -> None:
         self._backward_seen = True
@@ -336,7 +350,7 @@ class Watcher:
 
     def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if not self.silent:
-            self._timed(self._take_before, optimizer)
+            self._timed(self._take_before, optimizer, args, kwargs)
 
     def _after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if self.silent:
@@ -347,7 +361,7 @@ class Watcher:
         if ends:
             self.guard.run(self._end_step, optimizer)
 
-    def _take_before(self, optimizer: Optimizer) -> None:
+    def _take_before(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         self._protocol.before_step(optimizer)
         odd = False
         if self._optimizers.is_primary(optimizer):
@@ -358,7 +372,7 @@ class Watcher:
             self._names = self._optimizers.owned(optimizer)
             if self._names:
                 self._parameters = self._parameters or ParameterCapture(self.selection, self._directions)
-                self._parameters.before(self._names)
+                self._parameters.before(self._names, state_at_step(optimizer, args, kwargs))
 
     def _gradients(self) -> list[Tensor]:
         root = self.root()
@@ -459,7 +473,8 @@ class Watcher:
         if parameters is not None:
             rows.update(parameters.rows)
         if rows:
-            stats = stats_record(self.step, max(0, len(passes) - 1), rows, self._numbers)
+            state = None if parameters is None else parameters.state
+            stats = stats_record(self.step, max(0, len(passes) - 1), rows, self._numbers, state)
             news = self._numbers.news()
             records += [news, stats] if news is not None else [stats]
         return records

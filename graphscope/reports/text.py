@@ -20,6 +20,12 @@ MOST_NOTES = 10
 MOST_RAISED = 3
 MOST_RANKS = 16
 UNKNOWN = "–"
+_GRADIENT_STATES = {
+    "final": "final: as the optimizer used them, accumulated, unscaled and clipped",
+    "scaled": "scaled: as the optimizer got them from a GradScaler, to unscale them itself",
+    "reduced": "reduced: the mean over the processes, read when backward was done (no optimizer was seen)",
+    "local": "local: of this process, read when backward was done (no optimizer was seen)",
+}
 _STATISTICS = {
     "native": "the C kernel",
     "torch": "torch operations (slower: no kernel of ours was built, or none serves this device)",
@@ -212,6 +218,8 @@ def _layers(run: Run) -> Iterator[str]:
     yield from table(rows)
     if len(addresses) > MOST_ROWS:
         yield f"  and {count_text(len(addresses) - MOST_ROWS)} more"
+    if (state := run.gradient_state(step)) is not None:
+        yield f"  Gradients of parameters are {_GRADIENT_STATES.get(state, plain(state, 40))}"
     yield from _kinds(run)
 
 

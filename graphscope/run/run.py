@@ -316,6 +316,22 @@ class Run(RunRecords):
         """
         return self.summary(address, role, step).histogram
 
+    def gradient_state(self, step: int | None = None) -> str | None:
+        """What the gradients of parameters recorded at a step are; without a step, at the last captured one.
+
+        ``final``: as the optimizer used them, after accumulation, unscaling, clipping and reduction; ``scaled``: as it
+        got them, and it unscaled them itself; ``reduced`` or ``local``: at the end of backward, where no optimizer
+        updates the model (``schema.GRADIENT_STATES``). None: none were recorded, or it is not known (an older file, a
+        step with a closure). Raises NoSuchStep.
+        """
+        with self._lock:
+            steps = self._stats.steps()
+            at = steps[-1] if step is None and steps else step
+            if at is None or at not in steps:
+                where = f"captured were {listed(steps) or 'none'}{nearest(step, steps) if step is not None else ''}"
+                raise NoSuchStep(f"run.gradient_state({step}): {where}.")
+            return self._stats.gradient_state(at)
+
     def op_gradients(self, step: int | None = None) -> np.ndarray:
         """The gradients that flowed through the ops of a step's graph, one row an output of an op, in their order.
 

@@ -258,6 +258,11 @@ class StatsIndex:
                 best = entry, row
         return best and (best[0].stats, best[1])
 
+    def gradient_state(self, step: int) -> str | None:
+        """What the parameters' gradients of a step are, as the lowest rank says; None where nobody does."""
+        entries = sorted(self.at(step), key=lambda entry: entry.rank)
+        return next((state for entry in entries if (state := entry.stats.gradient_state) is not None), None)
+
     def has(self, key: int, step: int) -> bool:
         """Whether that address and role was measured at a step."""
         return any(entry.layout.row(key) is not None for entry in self.at(step))

@@ -66,6 +66,9 @@ class StepStats:
     dtypes: Sequence[str] = ()
     unmeasured: dict[str, str] = field(default_factory=dict)
     """Row number -> why nothing was measured."""
+    gradient_state: str | None = None
+    """What the rows of role ``parameter_gradient`` are, in the words of ``schema.GRADIENT_STATES``; None: there are
+    none, or it is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +111,7 @@ class PackedStats:
     """[n]"""
     dtypes: Sequence[str] = ()
     unmeasured: dict[str, str] = field(default_factory=dict)
+    gradient_state: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,12 @@ Bin 64 + (e + 40) counts 2**e <= x < 2**(e+1) for e from -40 to 23, bin 63 - (e 
 magnitudes go into the end bins. Zeros, NaN and Inf are in no bin: they are counted apart.
 """
 HISTOGRAM_MIN_EXPONENT = -40
+GRADIENT_STATES = ("local", "reduced", "scaled", "final")
+"""What the gradients of parameters are that were read. ``final``: at the optimizer's step, accumulated, unscaled,
+clipped and reduced, as it uses them. ``scaled``: there as well, and it divides them by the scale of a GradScaler itself
+(fused optimizers). Where no optimizer updates the model, at the end of a backward: ``reduced`` over the processes by
+DistributedDataParallel, or ``local``. What the loop does with the latter afterwards is not seen, and a loss that it
+scaled by hand neither."""
 CALLS = (
     "forward", "forward_eval", "forward_no_grad", "forward_eval_no_grad", "forward_raised", "backward", "zero_grad",
     "optimizer_step", "other_optimizer_step", "skipped_step", "scheduler_step", "lr_change",

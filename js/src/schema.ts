@@ -238,6 +238,11 @@ export interface StepStats {
   readonly dtypes: string[];
   /** Row number -> why nothing was measured. */
   readonly unmeasured: Record<string, string>;
+  /**
+   * What the rows of role `parameter_gradient` are, in the words of `schema.GRADIENT_STATES`; None: there are
+   * none, or it is not known.
+   */
+  readonly gradient_state: string | null;
 }
 
 /**
@@ -492,6 +497,7 @@ export interface PackedStats {
   readonly cosine: Float32Array | null;
   readonly dtypes: string[];
   readonly unmeasured: Record<string, string>;
+  readonly gradient_state: string | null;
 }
 
 /** How a session is doing; sent when it changes, at most a few times a second. */
@@ -970,6 +976,7 @@ export const JSON_FIELDS: { readonly [kind: string]: { readonly [field: string]:
     pass_index: "number",
     dtypes: "string[]",
     unmeasured: "Record<string, string>",
+    gradient_state: "string | null",
   },
   op_gradients: {"step": "number", "pass_index": "number", "graph_id": "string", "left_out": "number"},
   batchnorm_stats: {
@@ -1052,6 +1059,7 @@ export const JSON_FIELDS: { readonly [kind: string]: { readonly [field: string]:
     pass_index: "number",
     dtypes: "string[]",
     unmeasured: "Record<string, string>",
+    gradient_state: "string | null",
   },
   session_status: {
     session: "string",
@@ -1135,7 +1143,7 @@ export const DEFAULTS: { readonly [kind: string]: { readonly [field: string]: un
     backward_roots: null,
     backward_cut: false,
   },
-  step_stats: {"cosine": null, "dtypes": [], "unmeasured": {}},
+  step_stats: {"cosine": null, "dtypes": [], "unmeasured": {}, "gradient_state": null},
   op_gradients: {"left_out": 0},
   pass: {
     repeats: 1,
@@ -1172,7 +1180,7 @@ export const DEFAULTS: { readonly [kind: string]: { readonly [field: string]: un
   },
   note: {"step": null},
   run_end: {"dropped": 0, "reason": "closed"},
-  packed_stats: {"cosine": null, "dtypes": [], "unmeasured": {}},
+  packed_stats: {"cosine": null, "dtypes": [], "unmeasured": {}, "gradient_state": null},
   session_status: {"steady_overhead": null, "message": ""},
   trainer_status: {
     message: "",
@@ -1204,6 +1212,7 @@ export const DESCRIPTIONS: { readonly [kind: string]: { readonly [field: string]
     histogram: "[m, 128] see HISTOGRAM_BINS.",
     cosine: "[n] of a parameter's gradient with that of the captured step before, -1 to 1; NaN where it is not known.",
     unmeasured: "Row number -> why nothing was measured.",
+    gradient_state: "What the rows of role parameter_gradient are, in the words of schema.GRADIENT_STATES; None: there are\nnone, or it is not known.",
   },
   batchnorm_stats: {
     training: "Whether the batch's own statistics normalised it.",

@@ -34,6 +34,7 @@ export function unpack(packed: PackedStats): StepStats {
     absmax: packed.absmax ?? min.map((low, i) => Math.max(Math.abs(low), Math.abs(max[i]!))),
     histogram_row: packed.histogram_row, histogram: histograms(packed, m),
     cosine: packed.cosine, dtypes: packed.dtypes, unmeasured: packed.unmeasured,
+    gradient_state: packed.gradient_state,
   };
 }
 
