@@ -47,7 +47,7 @@ from graphscope.messages import (
 )
 from graphscope.run import Run
 from graphscope.run.ranks import ranks_reply
-from graphscope.schema import LayerStats, Note, RunRecord, StepStats
+from graphscope.schema import LayerStats, Note, OpGradients, RunRecord, StepStats
 
 if TYPE_CHECKING:
     from graphscope.session import Session
@@ -184,7 +184,7 @@ class Link:
     def _on_records(self, framed: list[bytes], records: list[RunRecord]) -> None:
         """Called on the recorder's thread after each batch was written."""
         items = [
-            Item(frame, record.step if isinstance(record, StepStats | LayerStats) else None)
+            Item(frame, record.step if isinstance(record, StepStats | OpGradients | LayerStats) else None)
             for frame, record in zip(framed, records, strict=True)
         ]
         with self._lock:

@@ -30,6 +30,10 @@ class OpGradientIndex:
         """Takes one in."""
         self._by_step[record.step] = record
 
+    def of(self, step: int) -> list[OpGradients]:
+        """The record of a step, if there is one."""
+        return [self._by_step[step]] if step in self._by_step else []
+
     def at(self, step: int | None) -> OpGradients:
         """Of a step; of the last one without a step. Raises NoSuchStep."""
         steps = sorted(self._by_step)

@@ -195,8 +195,9 @@ class RunRecords:
         """All records in order as frames of a run file."""
         return (frame(encode(record)) for record in self.records())
 
-    def records_at(self, step: int) -> list[StepStats | LayerStats]:
-        """What was measured at a step: its StepStats and layer records; empty if nothing was."""
+    def records_at(self, step: int) -> list[StepStats | OpGradients | LayerStats]:
+        """What was measured at a step: StepStats, op gradients of its last pass, layer records; empty if nothing."""
         with self._lock:
-            stats: list[StepStats | LayerStats] = [entry.stats for entry in self._stats.at(step)]
+            stats: list[StepStats | OpGradients | LayerStats] = [entry.stats for entry in self._stats.at(step)]
+            stats += self._op_gradients.of(step)
             return stats + [steps[step][1] for steps in self._layers.values() if step in steps]

@@ -13,7 +13,7 @@ from graphscope.jupyter.publisher import Publisher
 from graphscope.messages import SessionStatus
 from graphscope.run import Run, decode, encode
 from graphscope.run.frames import frame, split
-from graphscope.schema import AddressTable, DropoutStats, PassRecord, RunHeader, StepRecord, StepStats
+from graphscope.schema import AddressTable, DropoutStats, OpGradients, PassRecord, RunHeader, StepRecord, StepStats
 
 ADDRESSES = ("", "conv", "conv.weight")
 
@@ -27,6 +27,16 @@ def stats(step: int, rows: int = 3, value: float | None = None) -> StepStats:
         std=np.ones(rows), min=mean - 1, max=mean + 1, absmax=np.abs(mean) + 1, l2=np.full(rows, 2.0),
         zeros=[0] * rows, nan=[0] * rows, pos_inf=[0] * rows, neg_inf=[0] * rows,
         histogram_row=[0], histogram=np.zeros((1, 128), np.uint32), dtypes=("float32",),
+    )  # fmt: skip
+
+
+def op_gradients(step: int, graph_id: str) -> OpGradients:
+    """Of two ops; the norm of the first is the step."""
+    two = np.ones(2)
+    return OpGradients(
+        step=step, pass_index=0, graph_id=graph_id, node=[0, 1], output=[0, 0], flags=[0, 0], count=[8, 8], mean=two,
+        std=two, min=two, max=two, absmax=two, l2=np.array([step, 1.0]), zeros=[0, 2], nan=[0, 0], pos_inf=[0, 0],
+        neg_inf=[0, 0],
     )  # fmt: skip
 
 

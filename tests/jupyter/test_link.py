@@ -15,11 +15,11 @@ from graphscope.errors import SessionClosed
 from graphscope.graph import Graph
 from graphscope.jupyter.link import HANDLERS, Link
 from graphscope.jupyter.publisher import Publisher
-from graphscope.jupyter.snapshot import GLANCE, Extent
+from graphscope.jupyter.snapshot import GLANCE, Extent, chosen_steps
 from graphscope.messages import COMMANDS, ListKernel, Open, TrainerSamples, TrainerStatus
-from graphscope.run import load
+from graphscope.run import encode, load
 from graphscope.schema import Finding
-from tests.jupyter.fakes import FakeSession, Hand, Page, step_batch
+from tests.jupyter.fakes import FakeSession, Hand, Page, op_gradients, step_batch
 from tests.run.test_ranks import write as write_rank
 
 
@@ -196,6 +196,30 @@ def test_look_sends_that_step_alone(session: FakeSession, page: Page, hand: Hand
     link.handle({"kind": "look", "step": 13})
     assert [record.step for record in page.of("step_stats")[sent:]] == [13]
     assert page.of("dropout_stats")[-1].step == 13
+
+
+def test_op_gradients_travel_with_the_statistics_of_their_step(session: FakeSession, page: Page, hand: Hand) -> None:
+    graph_id = session.graph.graph_id
+    for step in range(30):
+        session.feed([*step_batch(step), op_gradients(step, graph_id)])
+    link = greeted(session, page, hand, extent=Extent(steps=10, captured=2, statistics_bytes=10**9))
+    assert [record.step for record in page.of("op_gradients")] == [0, 29]
+    link.handle({"kind": "look", "step": 13})
+    assert [record.step for record in page.of("op_gradients")][2:] == [13]
+    np.testing.assert_array_equal(page.of("op_gradients")[2].l2, [13, 1])
+    session.feed([op_gradients(30, graph_id)])
+    hand.turn()
+    assert page.of("op_gradients")[-1].step == 30
+
+
+def test_op_gradients_count_in_the_bound_of_what_is_sent(session: FakeSession) -> None:
+    for step in range(30):
+        session.feed(step_batch(step))
+    size = sum(len(encode(record)) for record in session.run.records_at(29))
+    extent = Extent(steps=10, captured=30, statistics_bytes=10 * size)
+    assert len(chosen_steps(session.run, extent)) == 10
+    session.feed([op_gradients(step, session.graph.graph_id) for step in range(30)])
+    assert len(chosen_steps(session.run, extent)) < 10
 
 
 @pytest.mark.parametrize(
