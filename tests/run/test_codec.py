@@ -152,6 +152,7 @@ DROPOUT = {
             "holds I32; wanted U32",
         ),
     ],
+    ids=lambda value: value if isinstance(value, str) else "blob",  # bytes in the order that they happen to have
 )
 def test_a_blob_that_does_not_fit_is_refused_with_its_reason(blob: bytes, says: str) -> None:
     with pytest.raises(RunFileError, match=says):
