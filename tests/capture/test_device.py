@@ -161,7 +161,7 @@ def test_rows_are_made_here_and_records_on_the_recorders_thread(tmp_path, as_dev
 def test_a_loss_that_arrives_late_still_begins_a_burst(tmp_path, as_device):
     model = torch.nn.Linear(3, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with graphscope.watch(model, optimizer, every=100, run_dir=tmp_path / "run") as session:
+    with graphscope.watch(model, optimizer, every=100, budget=1.0, run_dir=tmp_path / "run") as session:
         for step in range(40):
             optimizer.zero_grad()
             model(torch.full((2, 3), torch.nan if step == 10 else 1.0)).sum().backward()
