@@ -12,7 +12,9 @@ import json
 import math
 import struct
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,8 @@ from graphscope.errors import RunFileError
 from graphscope.messages import Reply
 from graphscope.run.columns import check_columns
 from graphscope.run.fields import FIELDS, Fields, as_array
-from graphscope.run.packing import pack, unpack
+from graphscope.run.packed_header import columns_text
+from graphscope.run.packing import PackedColumns, pack, packed_columns, unpack
 from graphscope.schema import SCHEMA_MAJOR, PackedStats, RunHeader, RunRecord, StepStats
 
 MAX_RECORD = 64 << 20
@@ -53,7 +56,8 @@ def encode(record: RunRecord | Reply) -> bytes:
     """A record or reply -> its blob. Raises RunFileError where a field does not fit, RecordTooLarge."""
     if isinstance(record, StepStats):
         stats: StepStats = _converted(record)
-        return blob_of(pack(stats) or stats)
+        columns = packed_columns(stats)
+        return blob_of(pack(stats) or stats) if columns is None else _packed_blob(stats, columns)
     return blob_of(record)
 
 
@@ -61,7 +65,6 @@ def blob_of(record: RunRecord | PackedStats | Reply) -> bytes:
     """A record in the very form it has -> its blob. Raises as :func:`encode`."""
     fields = FIELDS[record.kind]
     arrays: dict[str, tuple[str, np.ndarray[Any, Any]]] = {}
-    scalars: dict[str, Any] = {}
     for name, array_field in fields.arrays.items():
         value = getattr(record, name)
         if value is None and array_field.nullable:
@@ -70,26 +73,46 @@ def blob_of(record: RunRecord | PackedStats | Reply) -> bytes:
             arrays[name] = array_field.code, as_array(value, array_field)
         except (TypeError, ValueError) as error:
             raise _misfit(fields, name, error) from None
-    for name, check in fields.json.items():
-        try:
-            scalars[name] = check(getattr(record, name))
-        except (TypeError, ValueError) as error:
-            raise _misfit(fields, name, error) from None
     at = 0
-    parts = [f'{{"__metadata__":{{"kind":"{record.kind}","json":{json.dumps(_dumps(scalars))}}}']
+    parts = [_metadata(record, fields)]
     ordered = sorted(arrays.items(), key=lambda item: -item[1][1].itemsize)  # so that each one is aligned
     for name, (code, array) in ordered:
         shape, end = ",".join(map(str, array.shape)), at + array.nbytes
         parts.append(f',"{name}":{{"dtype":"{code}","shape":[{shape}],"data_offsets":[{at},{end}]}}')
         at = end
-    text = ("".join(parts) + "}").encode("ascii")
+    return _joined(record.kind, "".join(parts), at, [array.tobytes() for _, (_, array) in ordered])
+
+
+def _packed_blob(stats: StepStats, columns: PackedColumns) -> bytes:
+    """As ``blob_of(pack(stats))``, byte for byte."""
+    lengths = tuple((name, 0 if name == "bins" else length) for name, length, _ in columns)
+    bins = next(length for name, length, _ in columns if name == "bins")
+    text, size = columns_text(lengths).of(bins)
+    buffers = [np.ascontiguousarray(array) for _, _, arrays in columns for array in arrays]
+    return _joined(PackedStats.kind, _metadata(stats, FIELDS[PackedStats.kind]) + text, size, buffers)
+
+
+def _metadata(record: Any, fields: Fields) -> str:
+    """The beginning of a header: kind and JSON fields."""
+    scalars: dict[str, Any] = {}
+    for name, check in fields.json.items():
+        try:
+            scalars[name] = check(getattr(record, name))
+        except (TypeError, ValueError) as error:
+            raise _misfit(fields, name, error) from None
+    return f'{{"__metadata__":{{"kind":"{fields.cls.kind}","json":{encode_basestring_ascii(_dumps(scalars))}}}'
+
+
+def _joined(kind: str, header: str, size: int, buffers: Sequence[Any]) -> bytes:
+    """Header (its last bracket missing) and data of so many bytes -> the blob. Raises RecordTooLarge."""
+    text = (header + "}").encode("ascii")
     text += b" " * (-len(text) % 8)
-    if len(text) > MAX_HEADER or 8 + len(text) + at > MAX_RECORD:
+    if len(text) > MAX_HEADER or 8 + len(text) + size > MAX_RECORD:
         raise RecordTooLarge(
-            f"a {record.kind} record of {(8 + len(text) + at) / 2**20:,.0f} MiB is larger than a record may be "
+            f"a {kind} record of {(8 + len(text) + size) / 2**20:,.0f} MiB is larger than a record may be "
             f"({MAX_RECORD >> 20} MiB, of it {MAX_HEADER >> 20} MiB of text)"
         )
-    return b"".join([_LENGTH.pack(len(text)), text, *(array.tobytes() for _, (_, array) in ordered)])
+    return b"".join([_LENGTH.pack(len(text)), text, *buffers])
 
 
 def decode(blob: bytes, unknown: Counter[str] | None = None) -> RunRecord | Reply | UnknownRecord:
@@ -233,13 +256,16 @@ def _misfit(fields: Fields, name: str, error: Exception) -> RunFileError:
     return RunFileError(f"{fields.cls.__name__}.{name}: {error}")
 
 
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+
+
 def _dumps(value: Any) -> str:
     """Strict JSON in ASCII, so that lone surrogates survive; NaN and infinities as {"$float": "nan"}."""
     try:
         try:
-            return json.dumps(value, allow_nan=False, separators=(",", ":"))
+            return _ENCODER.encode(value)
         except ValueError:
-            return json.dumps(_marked(value), allow_nan=False, separators=(",", ":"))
+            return _ENCODER.encode(_marked(value))
     except (TypeError, ValueError, RecursionError) as error:
         raise RunFileError(f"a field that is no JSON: {error}") from None
 

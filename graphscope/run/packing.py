@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +80,64 @@ def pack(stats: StepStats) -> PackedStats | None:
         over_at=over_at.astype(np.uint32),
         over=(bins[over_at] >> 16).astype(np.uint16),
     )
+
+
+_OF_ROWS = attrgetter(*_ROWS)
+_OF_CODES, _OF_EXACT, _OF_NONFINITE = attrgetter(*_CODES), attrgetter(*_EXACT), attrgetter(*_NONFINITE)
+PackedColumns = list[tuple[str, int, tuple[np.ndarray[Any, Any], ...]]]
+"""(name, length, arrays that follow one another) of the columns that are there, in the order of the data."""
+
+
+def packed_columns(stats: StepStats) -> PackedColumns | None:
+    """As :func:`pack`, for the tables that nearly every step has, in a third of the time.
+
+    None where there is anything unusual (a NaN or infinity was counted, an extreme that float32 does not hold, columns
+    that do not fit together): then ``pack`` decides.
+    """
+    rows, m = len(stats.address), len(stats.histogram_row)
+    if not _COMPLETE or not m <= rows <= MOST_ROWS or stats.histogram.shape != (m, HISTOGRAM_BINS):
+        return None
+    shape, cosine = (rows,), stats.cosine
+    for column in _OF_ROWS(stats):
+        if column.shape != shape:
+            return None
+    if cosine is not None and cosine.shape != shape:
+        return None
+    for column in _OF_NONFINITE(stats):
+        if np.count_nonzero(column):
+            return None
+    whole = np.concatenate((stats.count, stats.zeros, stats.sizes))
+    if np.count_nonzero(whole.view(np.uint32)[1::2]):  # the high halves; a negative number has one
+        return None
+    ends = np.concatenate((stats.min, stats.max))
+    with np.errstate(over="ignore", invalid="ignore"):
+        narrow = ends.astype(np.float32)
+    if narrow.astype(np.float64).tobytes() != ends.tobytes() or _absmax(ends, rows).tobytes() != stats.absmax.tobytes():
+        return None
+    counts = stats.histogram.ravel()
+    filled = counts.astype(bool)
+    bins = counts[filled]
+    none: tuple[np.ndarray[Any, Any], ...] = ()
+    low, over_at, over = bins.astype(np.uint16), none, none  # keeps the low bits
+    j = 0
+    if len(bins) and np.maximum.reduce(bins) >> 16:
+        at = np.flatnonzero(bins >> 16)
+        j, over_at, over = len(at), (at.astype(np.uint32),), ((bins[at] >> 16).astype(np.uint16),)
+    columns: PackedColumns = [
+        ("exact", 3 * rows, _OF_EXACT(stats)),
+        ("address", rows, (stats.address,)),
+        ("whole", len(whole), (whole.astype(np.uint32),)),
+        ("ends", 2 * rows, (narrow,)),
+        ("histogram_row", m, (stats.histogram_row,)),
+        ("over_at", j, over_at),
+        ("bins", len(bins), (low,)),
+        ("over", j, over),
+        ("codes", 4 * rows, _OF_CODES(stats)),
+        ("used", m * _BYTES, (np.packbits(filled),)),
+    ]
+    if cosine is not None:
+        columns.insert(6, ("cosine", rows, (cosine,)))
+    return columns
 
 
 def unpack(packed: PackedStats) -> StepStats:

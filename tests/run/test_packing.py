@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from graphscope.errors import RunFileError
 from graphscope.run import decode, encode, frame, load, packing
 from graphscope.run.codec import blob_of, with_arrays
-from graphscope.run.packing import pack, unpack
+from graphscope.run.packing import pack, packed_columns, unpack
 from graphscope.schema import HISTOGRAM_BINS, PackedStats, StepStats
 from tests.golden import make_golden, small_cnn
 from tests.run.random_records import same
@@ -55,6 +55,7 @@ def tables(draw: st.DrawFn) -> StepStats:
 def test_packing_loses_nothing(stats: StepStats) -> None:
     packed = pack(stats)
     assert packed is not None
+    assert encode(stats) == blob_of(packed), "the short way writes the same bytes"
     assert same(unpack(packed), stats)
     assert same(decode(encode(stats)), stats)
 
@@ -143,3 +144,37 @@ def test_large_numbers_come_back_as_they_were() -> None:
     histogram = run.histogram("a", step=7)
     assert histogram is not None
     assert {int(at): int(histogram[at]) for at in np.flatnonzero(histogram)} == small_cnn.LARGE_COUNTS
+
+
+@given(tables(), st.integers(0, 2**32 - 1), st.booleans())
+@settings(max_examples=120, deadline=None)
+def test_the_short_way_of_ordinary_tables_writes_the_same_bytes(stats: StepStats, most: int, cosine: bool) -> None:
+    """Nothing but finite numbers, extremes that were float32: what nearly every step is."""
+    n = len(stats.address)
+    with np.errstate(over="ignore"):
+        low, high = (np.nan_to_num(column).astype(np.float32).astype(np.float64) for column in (stats.min, stats.max))
+    ordinary = dataclasses.replace(
+        stats, nan=np.zeros(n, np.int64), pos_inf=np.zeros(n, np.int64), min=low, max=high,
+        absmax=np.maximum(abs(low), abs(high)), histogram=np.minimum(stats.histogram, np.uint32(most)),
+        cosine=np.linspace(-1, 1, n, dtype=np.float32) if cosine else None,
+    )  # fmt: skip
+    packed = pack(ordinary)
+    assert packed_columns(ordinary) is not None and packed is not None
+    assert encode(ordinary) == blob_of(packed)
+    assert same(decode(encode(ordinary)), ordinary)
+
+
+def test_a_column_that_does_not_lie_in_one_piece_is_written_too() -> None:
+    table = np.arange(24, dtype=np.float64).reshape(8, 3)
+    zero = np.zeros(8, np.int64)
+    stats = with_arrays(
+        StepStats(
+            step=1, pass_index=0, address=zero, role=zero, flags=zero, dtype=zero, ndim=zero, sizes=zero[:0],
+            count=zero, mean=table[:, 0], std=table[:, 1], min=-table[:, 2], max=table[:, 2], absmax=table[:, 2],
+            l2=table[::-1, 0], zeros=zero, nan=zero, pos_inf=zero, neg_inf=zero, histogram_row=zero[:0],
+            histogram=np.zeros((0, HISTOGRAM_BINS), np.uint32), dtypes=("float32",),
+        )
+    )  # fmt: skip
+    found = decode(encode(stats))
+    assert isinstance(found, StepStats) and found.mean.tolist() == [0, 3, 6, 9, 12, 15, 18, 21]
+    assert found.l2.tolist() == [21, 18, 15, 12, 9, 6, 3, 0]
