@@ -60,6 +60,9 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+# What nearly every value is, is seen at once: a large file has a million of them.
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"wanted text, found {type(value).__name__}")
@@ -69,6 +72,8 @@ def _text(value: Any) -> str:
 
 
 def _int(value: Any) -> int:
+    if type(value) is int and -(2**63) <= value < 2**63:
+        return value
     value = _plain(value)
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"wanted a whole number, found {type(value).__name__}")
@@ -78,6 +83,8 @@ def _int(value: Any) -> int:
 
 
 def _float(value: Any) -> float:
+    if type(value) is float:
+        return value
     value = _plain(value)
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise TypeError(f"wanted a number, found {type(value).__name__}")
@@ -88,6 +95,8 @@ def _float(value: Any) -> float:
 
 
 def _bool(value: Any) -> bool:
+    if value is True or value is False:
+        return value
     value = _plain(value)
     if not isinstance(value, bool):
         raise TypeError(f"wanted true or false, found {type(value).__name__}")

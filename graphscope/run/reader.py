@@ -23,7 +23,7 @@ from graphscope.schema import RECORDS, RunEnd, RunHeader, RunRecord
 
 NAME = re.compile(r"[A-Za-z0-9_][\w.+-]{0,240}\.gscope")
 """File names that are looked at; none of their parts is interpreted."""
-CHUNK = 4 << 20
+CHUNK = 1 << 20
 """Bytes of one read."""
 _PEEK = 64 << 10
 MAX_LOST = 80 << 20
