@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from graphscope.errors import NoSuchStep, UnknownName, did_you_mean
 from graphscope.graph import OpNode
+from graphscope.run.filed import FiledRecords, StepIndex
 from graphscope.run.words import listed, nearest
 from graphscope.schema import NOT_MEASURED, STATISTICS, OpGradients
 
@@ -23,27 +24,31 @@ OP_GRADIENT = np.dtype(
 class OpGradientIndex:
     """All OpGradients of a run; a step with several passes shows the last."""
 
-    def __init__(self) -> None:
-        self._by_step: dict[int, OpGradients] = {}
+    def __init__(self, filed: FiledRecords) -> None:
+        self._filed = filed
+        self._index = StepIndex()
+        self._graphs: dict[str, int] = {}
 
-    def add(self, record: OpGradients) -> None:
-        """Takes one in."""
-        self._by_step[record.step] = record
+    def add(self, record: OpGradients, number: int) -> None:
+        """Takes one in, which is ``number`` of the filed records."""
+        self._index.put(record.step, self._graphs.setdefault(record.graph_id, len(self._graphs)), number)
 
     def of(self, step: int) -> list[OpGradients]:
         """The record of a step, if there is one."""
-        return [self._by_step[step]] if step in self._by_step else []
+        found = self._index.find(step)
+        return [] if found is None else [self._filed[self._index.numbers[found]]]
 
     def at(self, step: int | None) -> OpGradients:
         """Of a step; of the last one without a step. Raises NoSuchStep."""
-        steps = sorted(self._by_step)
+        steps = self._index.steps
         if not steps:
             raise NoSuchStep(f"run.op_gradients({step}): this run recorded no gradient of an op.")
-        found = self._by_step.get(steps[-1] if step is None else step)
+        found = self._index.find(steps[-1] if step is None else step)
         if found is None:
             where = f"gradients of ops were recorded at {listed(steps)}{nearest(step or 0, steps)}"
             raise NoSuchStep(f"run.op_gradients({step}): {where}.")
-        return found
+        record: OpGradients = self._filed[self._index.numbers[found]]
+        return record
 
     def series(
         self, node: int | OpNode, stat: str, output: int, graph_id: str
@@ -55,14 +60,15 @@ class OpGradientIndex:
                 + did_you_mean(str(stat), STATISTICS)
             )
         number = node.id if isinstance(node, OpNode) else node
-        steps = [step for step in sorted(self._by_step) if self._by_step[step].graph_id == graph_id]
-        values = np.full(len(steps), np.nan)
-        for at, step in enumerate(steps):
-            record = self._by_step[step]
+        graph = self._graphs.get(graph_id)
+        places = [at for at, tag in enumerate(self._index.tags) if tag == graph]
+        values = np.full(len(places), np.nan)
+        for at, place in enumerate(places):
+            record = self._filed[self._index.numbers[place]]
             rows = np.flatnonzero((record.node == number) & (record.output == output))
             if len(rows):
                 values[at] = as_table(record, rows)[stat][0]
-        return np.array(steps, np.int64), values
+        return np.array(self._index.steps, np.int64)[places], values
 
 
 def as_table(record: OpGradients, rows: Sequence[int] | npt.NDArray[np.intp] | slice = slice(None)) -> np.ndarray:

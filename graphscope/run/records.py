@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from graphscope.run.addresses import Addresses, FileNumbers
 from graphscope.run.codec import encode, with_arrays
+from graphscope.run.filed import FiledRecords, StepIndex
 from graphscope.run.frames import frame
 from graphscope.run.glance import Glance
 from graphscope.run.op_gradients import OpGradientIndex
@@ -39,6 +40,8 @@ from graphscope.schema import (
     StepStats,
 )
 
+_STEP, _OTHER, _FILED = range(3)
+"""Where a record is, in the order of all: the next of the step columns, of the others, of the filed ones."""
 _Numbered = TypeVar("_Numbered", PassRecord, StepRecord)
 MAX_BYTES = 128 << 20
 """Statistics of tensors that a run keeps in memory; older ones are read from its file again when they are asked for. Of
@@ -66,8 +69,11 @@ class RunRecords:
         self._others: list[Any] = []
         self._columns = StepColumns()
         self._stats = StatsIndex(max_bytes)
-        self._op_gradients = OpGradientIndex()
-        self._layers: dict[tuple[str, int], dict[int, tuple[int, LayerStats]]] = {}
+        self._filed = FiledRecords(max_bytes // 8)
+        """Records of layers and of the gradients of ops."""
+        self._op_gradients = OpGradientIndex(self._filed)
+        self._layers: dict[tuple[str, int], StepIndex] = {}
+        """Of each layer its records in ``_filed``, with the rank that recorded them."""
         self._findings: dict[tuple[str, str, int], Finding] = {}
         self._graph_records: dict[str, GraphRecord] = {}
         self._numbers = FileNumbers(self.address_table)
@@ -93,8 +99,10 @@ class RunRecords:
         with self._lock:
             kept = self._index(record, place)
             if kept is not None:
-                self._order.append(0 if isinstance(kept, StepColumns) else 1)
-                if not isinstance(kept, StepColumns):
+                self._order.append(
+                    _STEP if isinstance(kept, StepColumns) else _FILED if kept is self._filed else _OTHER
+                )
+                if self._order[-1] == _OTHER:
                     self._others.append(kept)
 
     def _index(self, record: RunRecord | Glance, place: Place | None) -> Any:
@@ -119,9 +127,11 @@ class RunRecords:
                 assert place is not None
                 return self._stats.add_seen(record, self._rank, self._numbers, place)
             case BatchNormStats() | DropoutStats():
-                steps = self._layers.setdefault((record.fqn, record.call), {})
-                if record.step not in steps or self._rank <= steps[record.step][0]:
-                    steps[record.step] = self._rank, record
+                steps = self._layers.setdefault((record.fqn, record.call), StepIndex())
+                number, at = self._filed.add(record, place), steps.find(record.step)
+                if at is None or self._rank <= steps.tags[at]:
+                    steps.put(record.step, self._rank, number)
+                return self._filed
             case GraphRecord():
                 earlier = self._graph_records.get(record.graph_id)
                 if earlier is not None and (record.backward_name is None or earlier.backward_name is not None):
@@ -146,7 +156,9 @@ class RunRecords:
                 one = self._numbered(record)
                 return self._of_first_rank(lambda: self.passes.append(one), one)
             case OpGradients():
-                return self._of_first_rank(lambda: self._op_gradients.add(record), record)
+                return self._of_first_rank(
+                    lambda: self._op_gradients.add(record, self._filed.add(record, place)), self._filed
+                )
             case ScalarRecord():
                 return self._of_first_rank(lambda: self._columns.add_scalars(record), record)
         return record
@@ -175,13 +187,16 @@ class RunRecords:
 
         ``tables_of``: of StepStats only those of these steps; the others are not even read.
         """
-        row = 0
+        row = number = 0
         for i, code in enumerate(self._codes()):
-            if code == 0:
+            if code == _STEP:
                 yield self._columns.record(row)
                 row += 1
+            elif code == _FILED:
+                yield self._filed[number]
+                number += 1
             else:
-                kept = self._others[i - row]
+                kept = self._others[i - row - number]
                 if not isinstance(kept, Entry):
                     yield kept
                 elif tables_of is None or kept.step in tables_of:
@@ -200,4 +215,5 @@ class RunRecords:
         with self._lock:
             stats: list[StepStats | OpGradients | LayerStats] = [entry.stats for entry in self._stats.at(step)]
             stats += self._op_gradients.of(step)
-            return stats + [steps[step][1] for steps in self._layers.values() if step in steps]
+            found = ((steps, steps.find(step)) for steps in self._layers.values())
+            return stats + [self._filed[steps.numbers[at]] for steps, at in found if at is not None]

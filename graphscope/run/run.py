@@ -361,21 +361,24 @@ class Run(RunRecords):
         with self._lock:
             steps = self._layers.get((fqn, call))
             asked = f"run.layer({shown(address)}, {step})"
-            if not steps:
+            if steps is None:
                 known = [name for name, _ in self._layers]
                 raise UnknownAddress(
                     f"{asked}: no layer of that path recorded itself. "
                     f"Recorded: {listed(known) or 'none'}.{did_you_mean(fqn, known)}"
                 )
-            at = max(steps) if step is None else step
-            if at not in steps:
-                raise NoSuchStep(f"{asked}: it was recorded at {listed(sorted(steps))}{nearest(at, sorted(steps))}.")
-            return steps[at][1]
+            found = len(steps.steps) - 1 if step is None else steps.find(step)
+            if found is None:
+                near = nearest(step or 0, steps.steps)
+                raise NoSuchStep(f"{asked}: it was recorded at {listed(steps.steps)}{near}.")
+            record: LayerStats = self._filed[steps.numbers[found]]
+            return record
 
     def layer_series(self, fqn: str, call: int = 0) -> list[LayerStats]:
         """What a layer recorded of itself, one a step, rising; empty if it never did."""
         with self._lock:
-            return [stats for _, (_, stats) in sorted(self._layers.get((fqn, call), {}).items(), key=lambda i: i[0])]
+            steps = self._layers.get((fqn, call))
+            return [] if steps is None else [self._filed[number] for number in steps.numbers]
 
     @property
     def layers(self) -> list[tuple[str, int]]:

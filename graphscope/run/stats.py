@@ -137,7 +137,7 @@ class _Series:
         self.consumed = 0
         self.steps = array("q")
         self.values = array("d")
-        self.ranks = array("i")
+        self.ranks = array("q")
 
     def extend(self, entries: Sequence[Entry], key: int, statistic: str) -> None:
         """Takes in the entries that came since the last call; this loop is what a query costs."""
