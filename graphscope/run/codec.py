@@ -26,6 +26,7 @@ from graphscope.run.columns import check_columns
 from graphscope.run.fields import FIELDS, Fields, as_array
 from graphscope.run.packed_header import columns_text
 from graphscope.run.packing import PackedColumns, pack, packed_columns, unpack
+from graphscope.run.step_text import step_of
 from graphscope.schema import SCHEMA_MAJOR, PackedStats, RunHeader, RunRecord, StepStats
 
 MAX_RECORD = 64 << 20
@@ -122,6 +123,8 @@ def decode(blob: bytes, unknown: Counter[str] | None = None) -> RunRecord | Repl
     ``unknown`` counts fields that this version does not know, as ``kind.field``.
     Raises RunFileError for a blob that does not fit, OtherVersion for the header of another major version.
     """
+    if (step := step_of(blob)) is not None:
+        return step
     kind, scalars, tensors = _parse(blob)
     if kind == RunHeader.kind and scalars.get("schema_major", SCHEMA_MAJOR) != SCHEMA_MAJOR:
         raise OtherVersion(
