@@ -42,6 +42,7 @@ from graphscope.schema import (
 
 _STEP, _OTHER, _FILED = range(3)
 """Where a record is, in the order of all: the next of the step columns, of the others, of the filed ones."""
+_WITH_COLUMNS = (StepStats, AddressTable, BatchNormStats, OpGradients)
 _Numbered = TypeVar("_Numbered", PassRecord, StepRecord)
 MAX_BYTES = 128 << 20
 """Statistics of tensors that a run keeps in memory; older ones are read from its file again when they are asked for. Of
@@ -94,7 +95,7 @@ class RunRecords:
 
         Raises RunFileError where the columns of a record do not fit together.
         """
-        if isinstance(record, StepStats | AddressTable | BatchNormStats | OpGradients):
+        if isinstance(record, _WITH_COLUMNS):
             record = with_arrays(record)
         with self._lock:
             kept = self._index(record, place)
@@ -107,7 +108,16 @@ class RunRecords:
 
     def _index(self, record: RunRecord | Glance, place: Place | None) -> Any:
         """Indexes a record -> what ``records`` yields of it later; None for one that adds nothing."""
-        match record:
+        match record:  # what a large file is full of comes first
+            case Glance():
+                assert place is not None
+                return self._stats.add_seen(record, self._rank, self._numbers, place)
+            case StepRecord():
+                if self._files:
+                    self._files[-1].steps += 1
+                    self._files[-1].last_step, self._files[-1].seconds = record.step, record.seconds
+                step = self._numbered(record)
+                return self._of_first_rank(lambda: self._columns.add(step), self._columns)
             case RunHeader():
                 self.headers.append(record)
                 self._rank = record.rank
@@ -123,9 +133,6 @@ class RunRecords:
                 if address is not record.address:
                     record = replace(record, address=address)
                 return self._stats.add(record, self._rank, self._numbers, place)
-            case Glance():
-                assert place is not None
-                return self._stats.add_seen(record, self._rank, self._numbers, place)
             case BatchNormStats() | DropoutStats():
                 steps = self._layers.setdefault((record.fqn, record.call), StepIndex())
                 number, at = self._filed.add(record, place), steps.find(record.step)
@@ -146,12 +153,6 @@ class RunRecords:
                 self.ends.append(record)
                 if self._files:
                     self._files[-1].finished = True
-            case StepRecord():
-                if self._files:
-                    self._files[-1].steps += 1
-                    self._files[-1].last_step, self._files[-1].seconds = record.step, record.seconds
-                step = self._numbered(record)
-                return self._of_first_rank(lambda: self._columns.add(step), self._columns)
             case PassRecord():
                 one = self._numbered(record)
                 return self._of_first_rank(lambda: self.passes.append(one), one)
