@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from graphscope.rules.news import News
-from graphscope.rules.nonfinite_origin import origin
+from graphscope.rules.nonfinite_origin import in_parameters, origin
 from graphscope.rules.sizes import Sizes, growth_text, slower
 from graphscope.schema import Finding
 
@@ -33,7 +33,10 @@ def nonfinite(news: News) -> Iterator[Finding]:
         told.add(stats.step)
         first = memory.get("first")
         # What was seen in the loss alone is replaced by the place, once a captured step shows it.
-        if first is None or (first.fqn == "" and found.fqn != ""):
+        # But weights that are NaN after a step whose gradients were seen to be say nothing new.
+        unknown = first is not None and first.fqn == "" and not (memory.get("measured") and in_parameters(found))
+        if first is None or (unknown and found.fqn != ""):
+            memory["measured"] = True
             memory["first"] = first = _explained(found, news.sizes, memory.setdefault("since", stats.step))
         yield replace(first, step=stats.step)
     for step, loss in losses.items():

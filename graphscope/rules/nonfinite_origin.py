@@ -2,6 +2,7 @@
 
 In the order of a step: parameters as they were before it, activations, the loss, gradients on their way back,
 gradients of parameters, updates. The first of these that is not finite is the origin; what follows only inherits it.
+Where some of them were not measured at that very step, no place is named: what is missing is said instead.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from graphscope.graph import Graph, OpNode
 from graphscope.rules.calls import CallOrder
 from graphscope.rules.flow import at, where
+from graphscope.rules.measured import WATCH_NEXT, Measured, measured
 from graphscope.rules.news import News
 from graphscope.rules.risky_ops import MASKS, RISKY
 from graphscope.rules.sizes import OUTPUT
@@ -28,6 +30,9 @@ _WHY = (
 
 ORDINARY = 1e4
 """Magnitude up to which an output is not accused of a loss that overflows: its square is far from it in float32."""
+
+
+IN_PARAMETERS = " in parameters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +69,25 @@ def origin(news: News, stats: StepStats, loss: float | None) -> Finding | None:
         return None
     graph = news.graph_at(stats.step)
     order = CallOrder(graph) if graph is not None else None
-    step = stats.step
+    step, known = stats.step, measured(news, stats)
     if found := bad.get("parameter"):
         return _in_parameters(found, step, graph)
     activations = [b for b in bad.get("activation", []) if not _is_mask(b, order)]
     if activations:
-        return _in_activations(activations, step, loss, graph, order, news, stats)
+        return _in_activations(activations, step, loss, graph, order, news, stats, known)
     if loss is not None:
-        return _in_loss(loss, step, graph, news.sizes.at(OUTPUT, step))
+        return _in_loss(loss, step, graph, news.sizes.at(OUTPUT, step), known)
     if found := bad.get("gradient"):
-        return _in_gradients(found, step, graph, order, news)
+        return _in_gradients(found, step, graph, order, news, known)
     for role, what in (("parameter_gradient", "gradient"), ("update", "update")):
         if found := bad.get(role):
-            return _of_parameter(found[0], step, what, graph)
+            return _of_parameter(found, step, what, graph, known)
     return None
+
+
+def in_parameters(finding: Finding) -> bool:
+    """Whether a Finding tells of weights that were not finite before their step: an earlier one made them so."""
+    return finding.title.endswith(IN_PARAMETERS)
 
 
 def _bad_rows(news: News, stats: StepStats) -> dict[str, list[_Bad]]:
@@ -103,8 +113,9 @@ def _is_mask(bad: _Bad, order: CallOrder | None) -> bool:
 
 
 def _finding(
-    severity: Severity, title: str, message: str, advice: str, graph: Graph | None, bad: _Bad | None
-) -> Finding:
+    severity: Severity, title: str, message: str, advice: str, graph: Graph | None, bad: _Bad | None,
+    value: float | None = None,
+) -> Finding:  # fmt: skip
     return Finding(
         rule="nonfinite",
         severity=severity,
@@ -113,7 +124,7 @@ def _finding(
         advice=advice,
         why=_WHY,
         graph_id=graph.graph_id if graph is not None else None,
-        value=float(bad.number) if bad is not None else None,
+        value=float(bad.number) if bad is not None else value,
     )
 
 
@@ -126,7 +137,7 @@ def _at_op(finding: Finding, op: OpNode | None, **facts: object) -> Finding:
 
 def _in_activations(
     bad: list[_Bad], step: int, loss: float | None, graph: Graph | None, order: CallOrder | None, news: News,
-    stats: StepStats,
+    stats: StepStats, known: Measured,
 ) -> Finding:  # fmt: skip
     first = min(bad, key=lambda b: order.finished(b.address)) if order is not None else bad[0]
     name = first.address.fqn or (graph.modules[0].type if graph is not None else "the model")
@@ -136,7 +147,7 @@ def _in_activations(
         finite = _finite_outputs(news, stats, order, {b.address for b in bad})
         between, inside = order.fed_by(call, finite, news.flow(graph)), order.ops(call)
     suspect = next((op for op in [*between, *inside] if op.op in RISKY), inside[-1] if inside else None)
-    message = f"{first.share} of the output of {name} are {first.what} at step {step:,}"
+    message = f"{first.share} of the output of {name} are {first.what} at step {step:,}{known.last_pass}"
     if between:
         ops = ", ".join(op.op + at(op) for op in between[:4])
         message += f". The outputs of all modules before it are finite; between them and {name} ran {ops}"
@@ -162,8 +173,13 @@ def _finite_outputs(news: News, stats: StepStats, order: CallOrder, bad: set[Add
     return {value.id for call in calls if call is not None for value in order.graph.calls[call].outputs}
 
 
-def _in_loss(loss: float, step: int, graph: Graph | None, largest: float | None) -> Finding:
+def _in_loss(loss: float, step: int, graph: Graph | None, largest: float | None, known: Measured) -> Finding:
     what = "NaN" if math.isnan(loss) else "Inf"
+    if known.gap:
+        message = f"The loss of step {step:,} is {what}. {known.gap}"
+        if known.activations:
+            message += " They are finite: it began in an earlier pass, or in the loss."
+        return _finding("error", f"Loss is {what}", message, WATCH_NEXT, graph, None, loss)
     op = None
     if graph is not None:
         roots = [n for n in graph.nodes if n.scope == 0]
@@ -181,15 +197,20 @@ def _in_loss(loss: float, step: int, graph: Graph | None, largest: float | None)
     return _at_op(_finding("error", f"Loss is {what}", message, advice, graph, None), op, value=loss)
 
 
-def _in_gradients(bad: list[_Bad], step: int, graph: Graph | None, order: CallOrder | None, news: News) -> Finding:
+def _in_gradients(
+    bad: list[_Bad], step: int, graph: Graph | None, order: CallOrder | None, news: News, known: Measured
+) -> Finding:  # fmt: skip
     first = max(bad, key=lambda b: order.made(b.address)) if order is not None else bad[0]
     reader: OpNode | None = None
     if graph is not None and order is not None and (call := order.call(first.address)) is not None:
         readers = [n for v in graph.calls[call].outputs for n in news.flow(graph).readers.get(v.id, [])]
         reader = next((n for n in readers if n.op in RISKY), readers[0] if readers else None)
     name = first.address.fqn or "the model's output"
-    message = f"{first.share} of the gradient of {name} are {first.what} at step {step:,}, though activations "
-    message += "and loss are finite: it begins on the way back"
+    message = f"{first.share} of the gradient of {name} are {first.what} at step {step:,}{known.last_pass}"
+    if finite := known.finite("activations", "loss"):
+        message += f". What was measured before it is finite ({finite}): it begins on the way back"
+    else:
+        message += f". {known.gap} It is in a gradient on the way back"
     message += f", in the op that reads this output: {reader.op}{at(reader)}." if reader is not None else "."
     scaled = not first.nan and first.dtype == "float16"
     advice = (
@@ -209,20 +230,31 @@ def _in_parameters(bad: list[_Bad], step: int, graph: Graph | None) -> Finding:
     message = f"{first.share} of {first.address.fqn}{others} were {first.what} before step {step:,} began: an "
     message += "earlier update, or the initial values, put them there."
     advice = "Start again from a state before it; watch every step (every=1) to see which gradient it came from."
-    finding = _finding("error", f"{first.what} in parameters", message, advice, graph, first)
+    finding = _finding("error", f"{first.what}{IN_PARAMETERS}", message, advice, graph, first)
     return _at_op(finding, None, fqn=_owner(first.address.fqn, graph))
 
 
-def _of_parameter(bad: _Bad, step: int, what: str, graph: Graph | None) -> Finding:
-    message = f"{bad.share} of the {what} of {bad.address.fqn} are {bad.what} at step {step:,}, though all "
-    message += "activations, the loss and their gradients are finite."
-    advice = (
-        "Look at how this parameter is used beside its module's output, for instance in a penalty of its norm."
-        if what == "gradient"
-        else "The optimizer made it: check its learning rate and eps, and what scales gradients before the step."
-    )
-    finding = _finding("error", f"{bad.what} in {what}s", message, advice, graph, bad)
-    return _at_op(finding, None, fqn=_owner(bad.address.fqn, graph))
+def _of_parameter(bad: list[_Bad], step: int, what: str, graph: Graph | None, known: Measured) -> Finding:
+    """Of a gradient or an update: a place only where one tensor stands out, or all that comes before it is finite."""
+    first = bad[0]
+    others = f" and of {len(bad) - 1:,} more parameters" if len(bad) > 1 else ""
+    message = f"{first.share} of the {what} of {first.address.fqn}{others} are {first.what} at step {step:,}"
+    owner = _owner(first.address.fqn, graph)
+    advice = "The optimizer made it: check its learning rate and eps, and what scales gradients before the step."
+    if what == "gradient":
+        if known.gap:
+            message += f". {known.gap}"
+            if known.activations:
+                message += (
+                    " They are finite: it began in an earlier pass, or where a parameter is used beside its module."
+                )
+            # Many are what one NaN anywhere before them leaves behind: none of their modules stands out.
+            owner, advice = owner if len(bad) == 1 else "", WATCH_NEXT
+        else:
+            message += f". What was measured before it is finite ({known.finite('activations', 'loss', 'gradients')})."
+            advice = "Look at how this parameter is used beside its module, for instance in a penalty of its norm."
+    finding = _finding("error", f"{first.what} in {what}s", message, advice, graph, first)
+    return _at_op(finding, None, fqn=owner)
 
 
 def _owner(parameter: str, graph: Graph | None) -> str:

@@ -202,3 +202,59 @@ def test_finite_runs_are_silent() -> None:
         make.stats(step, ("fc1", "activation"), ("fc1", "gradient"), ("fc1.weight", "update"))
         make.step(step, 1.0 / (step + 1), captured=True)
         assert evaluate(make.run) == []
+
+
+def test_gradients_of_a_step_whose_activations_were_not_measured_claim_no_place() -> None:
+    make = RunMaker(net())
+    make.passed(4)
+    make.stats(4, ("fc1.weight", "parameter_gradient", NAN), ("fc2.weight", "parameter_gradient", NAN))
+    make.step(4, captured=True, scalars={"grad_norm": math.nan})
+    (finding,) = evaluate(make.run)
+    assert (finding.fqn, finding.node) == ("", None), "nothing shows that it began in one of them"
+    assert "Activations of this step were not measured" in finding.message and "finite" not in finding.message
+    assert "every=1" in finding.advice and "capture_next" in finding.advice
+
+
+def test_the_weights_it_left_behind_do_not_take_its_place() -> None:
+    make = RunMaker(net())
+    make.stats(4, ("fc1.weight", "parameter_gradient", NAN), ("fc2.weight", "parameter_gradient", NAN))
+    make.step(4, captured=True, scalars={})
+    first = evaluate(make.run)
+    make.stats(5, ("fc1.weight", "parameter", NAN), ("fc1", "activation", NAN))
+    make.step(5, captured=True, scalars={})
+    (later,) = evaluate(make.run)
+    assert (later.title, later.fqn, later.count, later.step) == (first[0].title, "", 2, 4)
+
+
+def test_a_loss_of_a_step_whose_activations_were_not_measured_is_not_said_to_be_the_origin() -> None:
+    make = RunMaker(net())
+    make.passed(4)
+    make.stats(4, ("fc1.weight", "parameter"))
+    make.step(4, captured=True, scalars={"loss": math.nan})
+    (finding,) = evaluate(make.run)
+    assert (finding.fqn, finding.node, finding.line) == ("", None, None)
+    assert "were not measured" in finding.message and "begins in the loss" not in finding.message
+
+
+def test_of_several_passes_only_the_last_is_vouched_for() -> None:
+    for rows, loss in (
+        ([("fc1.weight", "parameter_gradient", NAN), ("fc2.weight", "parameter_gradient", NAN)], 0.5),
+        ([], math.nan),
+    ):
+        make = RunMaker(net())
+        make.passed(4, pass_index=2)
+        make.stats(4, ("fc1", "activation"), ("head", "activation"), ("fc1", "gradient"), *rows)
+        make.step(4, captured=True, passes=3, scalars={"loss": loss})
+        (finding,) = evaluate(make.run)
+        assert (finding.fqn, finding.node) == ("", None)
+        assert "Of the 3 passes of this step only the last one's activations are kept" in finding.message
+        assert "earlier pass" in finding.message
+
+
+def test_what_the_last_of_several_passes_shows_is_named_as_its() -> None:
+    make = RunMaker(net())
+    make.passed(4, pass_index=2)
+    make.stats(4, ("fc1", "activation"), ("fc2", "activation", NAN), ("head", "activation", NAN))
+    make.step(4, captured=True, passes=3, scalars={"loss": math.nan})
+    (finding,) = evaluate(make.run)
+    assert finding.fqn == "fc2" and "in the last of its 3 passes" in finding.message
