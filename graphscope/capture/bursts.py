@@ -54,6 +54,21 @@ class Bursts:
                 self._why = self._why or self._sentinel.gradient_norm(step, self._norm)
         return self._why is not None
 
+    def within_step(self, step: int, loss: float | None, skipped: int, first: bool) -> list[Note]:
+        """At another pass of a step -> the note of a burst that begins here.
+
+        Where a GradScaler skips the update, no optimizer step asks ``before_step``. ``loss`` is that of the pass
+        before, if it is known; ``skipped`` updates came in a row, ``first`` if none was ever made before.
+        """
+        why = self._sentinel.loss(step, loss) if loss is not None and not math.isfinite(loss) else None
+        whys = [text for text in (why, self._sentinel.skipped(step, skipped, first)) if text is not None]
+        if not whys:
+            return []
+        self._schedule.capture_next(BURST + 1)  # the step under way is one of them
+        self.on_anomaly()
+        text = f"Burst: {'; '.join(whys)}. Its next passes and the {BURST} steps after it are captured in full."
+        return [Note(severity="warning" if skipped else "info", step=step, text=text)]
+
     def arrived(self, step: int, loss: float) -> None:
         """A loss that was on a device, some steps later, on another thread."""
         self._arrived.append((step, loss))

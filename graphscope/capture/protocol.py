@@ -133,6 +133,10 @@ class Protocol:
         self.guard = guard
         self._has_optimizer = has_optimizer
         self.on = True
+        self.whole = True
+        """Whether it was on from the beginning of the step."""
+        self.stepping = False
+        """Whether an optimizer's step is under way: forwards in it are those of its closure."""
         self.seconds = 0.0
         """Taken in hooks since the last ``take_seconds``."""
         self.backwards = 0
@@ -153,10 +157,15 @@ class Protocol:
         if not on or not self.on:
             self._gradients.forget()
             self._pending = False
-        self.on = on
+        self.on = self.whole = on
         self.backwards = self.skipped = 0
         self._runs.clear()
         self.release()
+
+    def look_late(self) -> None:
+        """From now on the step is looked at for updates that are skipped; its order of calls stays unknown."""
+        if not self.on:
+            self.on, self.whole = True, False
 
     def release(self) -> None:
         """Hooks that still hang on the user's tensors do nothing from now on."""
@@ -208,11 +217,13 @@ class Protocol:
 
     def before_step(self, optimizer: Optimizer) -> None:
         """An optimizer's step begins."""
+        self.stepping = True
         if self.on:
             self._look()
 
     def after_step(self, optimizer: Optimizer, primary: bool) -> None:
         """It is over. ``primary``: whether its steps are the session's."""
+        self.stepping = False
         if not self.on:
             return
         self._pending = False
@@ -232,7 +243,8 @@ class Protocol:
         if word := self._rates.news():
             self._add(word)
         if self._gradients.cleared():
-            if self._pending and self._has_optimizer():
+            # A closure clears gradients that its optimizer (LBFGS) has used already.
+            if self._pending and not self.stepping and self._has_optimizer():
                 self._pending = False
                 self.skipped += 1
                 self._add("skipped_step")
@@ -248,8 +260,8 @@ class Protocol:
             runs.append(("...", 1))
 
     def calls(self) -> str:
-        """The order of calls since the last step; empty if it was not looked at."""
-        if not self.on:
+        """The order of calls since the last step; empty if it was not looked at from its beginning."""
+        if not self.whole:
             return ""
         key = tuple(self._runs)
         text = self._texts.get(key)

@@ -34,6 +34,9 @@ DEVIATIONS = 10.0
 NORMS, FEWEST_NORMS, JUMP = 32, 8, 10.0
 """A jump is ten times the 95th percentile of the last 32 gradient norms, once eight are known."""
 _C_TYPES = {torch.float32: ctypes.c_float, torch.float64: ctypes.c_double}
+SKIPS, FIRST_SKIPS = 3, 17
+"""Updates skipped in a row that are no more a GradScaler's search for its scale: it halves the scale at each, and grows
+it by two; before the first update it may have to come from 65,536 down to 1."""
 EVERY = 8
 """Gradient norms are taken at most at one step in so many."""
 
@@ -46,7 +49,7 @@ class Sentinel:
         self._losses = 0
         self._norms: deque[float] = deque(maxlen=NORMS)
         self._finite = {"loss": True, "gradient norm": True, "gradient": True}
-        self._quiet_until = -1
+        self._quiet_until = self._skips_quiet_until = -1
 
     def loss(self, step: int, loss: float) -> str | None:
         """The loss of a step -> what is wrong with it, or None."""
@@ -67,6 +70,16 @@ class Sentinel:
         self._losses += 1
         return (
             self._told(step, f"the loss of step {step:,} is {loss:.4g}, after {mean:.4g} on average") if spike else None
+        )
+
+    def skipped(self, step: int, count: int, first: bool) -> str | None:
+        """Updates skipped in a row before a step -> what is wrong, or None. ``first``: there was no step yet."""
+        if count < (FIRST_SKIPS if first else SKIPS) or step <= self._skips_quiet_until:
+            return None
+        self._skips_quiet_until = step + QUIET
+        return (
+            f"{count} updates in a row were skipped at step {step:,} (gradients were cleared and no optimizer "
+            "stepped), as a GradScaler does where gradients are not finite"
         )
 
     def gradient_norm(self, step: int, norm: float) -> str | None:

@@ -41,6 +41,7 @@ from graphscope.capture.optimizers import Optimizers, learning_rate
 from graphscope.capture.pass_log import PassLog, mode_dependent_in_train
 from graphscope.capture.plan import STRUCTURE_ONLY, Schedule, Selection, measures_ops
 from graphscope.capture.protocol import Protocol
+from graphscope.capture.sentinel import BURST
 from graphscope.capture.stale import StaleGradients
 from graphscope.capture.step import BACKWARD, AddressNumbers, ParameterCapture, Pass, gradient_norm, stats_record
 from graphscope.capture.topologies import Topologies
@@ -115,6 +116,10 @@ class Watcher:
         self._parameters: ParameterCapture | None = None
         self._names: dict[str, nn.Parameter] = {}
         self._grad_passes = 0
+        self._usual: deque[int] = deque([1], maxlen=8)
+        """Training passes of the last steps: a step with more of them may be one whose update is skipped."""
+        self._skips = self._burst_left = self._told_passes = 0
+        """Skipped updates of this step that were looked at; those still to be captured; passes already recorded."""
         self._called = False
         """Whether a forward with gradients was ever seen, or its absence told."""
         self._backward_seen = False
@@ -243,6 +248,8 @@ class Watcher:
         if learns:
             self._begin_training_pass()
         self._protocol.forward(root.training, learns)
+        if learns and self._grad_passes > 1:
+            self._go_on()
         key = kinds_of(root, args, kwargs)
         due = learns and self._capturing and len(self._passes) < MOST_PASSES
         unplanned = not due and self._topologies.wants(key) and self.schedule.affords_trace(self.step)
@@ -265,6 +272,27 @@ class Watcher:
             self._capturing = True  # asked for between two steps, when this one had been decided already
         self._grad_passes += 1
         self._called = True
+
+    def _go_on(self) -> None:
+        """Another pass of the same step: gradients are accumulated, or the update was skipped (GradScaler, NaN)."""
+        if self._protocol.stepping or self._counts_passes():
+            return
+        if self._protocol.skipped > self._skips:
+            self._skips = self._protocol.skipped
+            if self._passes:  # the next pass would take the place of its rows, and the step may never end
+                told = self._told_passes + len(self._passes)
+                self._flush_partial()
+                self._told_passes = told
+            if self._burst_left:
+                self._burst_left -= 1
+                self._capturing = self._burst_left > 0
+        notes = self.bursts.within_step(self.step, self._tap.known(), self._skips, self._steps_done == 0)
+        if notes:
+            self.sink(notes)
+            if not self._capturing:
+                self._capturing, self._burst_left = True, BURST
+        if self._grad_passes > max(self._usual):
+            self._protocol.look_late()
 
     def _counts_passes(self) -> bool:
         """Whether steps are counted by forwards, since no optimizer updates the model."""
@@ -300,7 +328,7 @@ class Watcher:
             self._end_light_pass(root, topology, output)
             return
         self._topologies.recorded(topology)
-        index = len(self._passes) if learns else self._log.index()
+        index = self._told_passes + len(self._passes) if learns else self._log.index()
         one = Pass(capture, index, root.training, learns, topology, self._backward_failed)
         if not learns:
             records = one.records(self._known_graphs, self._numbers, mode_dependent_in_train(root))
@@ -315,7 +343,8 @@ class Watcher:
 
     def _end_light_pass(self, root: nn.Module, topology: int | None, output: Any) -> None:
         if torch.is_grad_enabled():
-            if self._capturing or self.schedule.wants_loss():
+            late = self._protocol.on and not self._protocol.whole
+            if self._capturing or late or self.schedule.wants_loss():
                 self._tap.hook(output, None, self._backward_begins)
             return
         layers = () if self._log.same(root.training) else mode_dependent_in_train(root)
@@ -395,7 +424,7 @@ class Watcher:
         self._topology = None
         self._passes = []
         self._parameters = None
-        self._grad_passes = 0
+        self._grad_passes = self._skips = self._burst_left = self._told_passes = 0
         self._tap.begin_step()
 
     def _end_step(self, optimizer: Optimizer | None) -> None:
@@ -404,6 +433,8 @@ class Watcher:
         root = self.root()
         records: list[Any] = list(self._log.flush(self.step))
         captured = self._parameters is not None or not all(one.unplanned for one in self._passes)
+        captured = captured or self._told_passes > 0
+        self._usual.append(self._grad_passes)
         scalars = {**self._tap.scalars(), **learning_rate(optimizer), **self.logged}
         records += self._tap.deferred(self.step, self.bursts.arrived)
         records += self._pass_records(self._parameters)
@@ -432,8 +463,8 @@ class Watcher:
                 step=self.step, captured=captured, passes=passes, seconds=now - self._started,
                 step_seconds=step_seconds, self_seconds=self._self_seconds + self._traced_seconds, scalars=scalars,
                 stale_gradients=stale, epoch=self.epoch, topology=self._topology,
-                calls=self._protocol.calls(), backwards=self._protocol.backwards if self._protocol.on else None,
-                skipped=self._protocol.skipped if self._protocol.on else None,
+                calls=self._protocol.calls(), backwards=self._protocol.backwards if self._protocol.whole else None,
+                skipped=self._protocol.skipped if self._protocol.whole else None,
             )
         )  # fmt: skip
         self.schedule.account(self.step, captured, step_seconds, self._self_seconds, self._traced_seconds)
@@ -452,7 +483,7 @@ class Watcher:
 
     def _learn_fine_cost(self, passes: int) -> None:
         """What taps and protocol take in a step: a slow one is forgotten; where they are off, they are tried again."""
-        if not self._protocol.on:
+        if not self._protocol.whole:
             self._fine_cost *= 0.99
         elif passes:
             taken = self._fine_seconds
@@ -474,7 +505,7 @@ class Watcher:
             rows.update(parameters.rows)
         if rows:
             state = None if parameters is None else parameters.state
-            stats = stats_record(self.step, max(0, len(passes) - 1), rows, self._numbers, state)
+            stats = stats_record(self.step, max(0, self._told_passes + len(passes) - 1), rows, self._numbers, state)
             news = self._numbers.news()
             records += [news, stats] if news is not None else [stats]
         return records

@@ -218,3 +218,27 @@ def test_where_the_budget_leaves_nothing_calls_are_unknown_and_not_empty_guesses
     records = session.run.step_records
     assert [(r.calls, r.backwards, r.skipped) for r in records[1:]] == [("", None, None)] * 2
     assert {r.topology for r in records} == {0}, "the root's own fingerprint is always taken"
+
+
+def test_closures_of_lbfgs_are_no_skipped_updates(tmp_path):
+    model = Mlp()
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=3)
+    calls = 0
+
+    def loop(model, optimizer):
+        def closure():
+            nonlocal calls
+            calls += 1
+            optimizer.zero_grad()
+            loss = model(X).square().mean()
+            loss.backward()
+            return loss
+
+        for _ in range(2):
+            optimizer.step(closure)
+
+    records = watched(loop, tmp_path, model, optimizer)
+    assert [r.skipped for r in records] == [0, 0]
+    words = [word for r in records for word in unfolded(r.calls)]
+    assert words.count("forward") == words.count("backward") == calls > 2
+    assert "skipped_step" not in words

@@ -182,3 +182,77 @@ def test_watching_for_anomalies_changes_nothing(tmp_path):
         return model.weight.detach()
 
     assert torch.equal(weights(False), weights(True)) or torch.equal(weights(False).isnan(), weights(True).isnan())
+
+
+def scaled_training(session_of, steps, bad, tmp_path):
+    """A loop with a GradScaler; batches in ``bad`` hold NaN -> the run, and the rules that spoke before the end."""
+    torch.manual_seed(0)
+    model = Mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**4)
+    with session_of(model, optimizer) as session:
+        for step in range(steps):
+            optimizer.zero_grad()
+            x = torch.randn(6, 6)
+            if step in bad:
+                x[0, 0] = math.nan
+            scaler.scale(model(x).square().mean()).backward()
+            scaler.step(optimizer)
+            scaler.update()
+        found = [finding.rule for finding in session.findings]
+    return session.run, found
+
+
+@pytest.mark.parametrize("every", [1, 100, "auto"])
+def test_nan_that_a_gradscaler_hides_from_the_optimizer_is_told_and_captured_while_it_goes_on(every, tmp_path):
+    def session_of(model, optimizer):
+        return graphscope.watch(model, optimizer, every=every, run_dir=tmp_path / "run")
+
+    run, found = scaled_training(session_of, 200, range(150, 200), tmp_path)
+    assert "nonfinite" in found, "before the session ends: the step itself never does"
+    texts = [note.text for note in run.notes]
+    assert any("updates in a row were skipped at step 150" in text for text in texts), texts
+    assert any("the loss of step 150 is NaN" in text for text in texts), texts
+    assert run.captured_steps[-1] == 150
+    indexes = [p.pass_index for p in run.passes if p.step == 150]
+    assert len(indexes) >= BURST
+    assert indexes == list(range(len(indexes)))
+    assert all(note.step == 150 for note in run.notes)
+
+
+def test_one_batch_with_nan_under_a_gradscaler_is_told_where_its_loss_is_known(tmp_path):
+    def session_of(model, optimizer):
+        return graphscope.watch(model, optimizer, every=1, run_dir=tmp_path / "run")
+
+    run, found = scaled_training(session_of, 40, [30], tmp_path)
+    (note,) = run.notes
+    assert note.text.startswith("Burst: the loss of step 30 is NaN")
+    assert run.captured_steps == list(range(39))
+    stats = [record.pass_index for record in run.records_at(30) if type(record).__name__ == "StepStats"]
+    assert stats == [0, 1]
+    assert run.step_records[30].skipped == 1
+    assert "nonfinite" in found, "its numbers were recorded before those of the next batch, of the same step"
+
+
+def test_a_gradscaler_that_looks_for_its_scale_is_no_anomaly(tmp_path):
+    torch.manual_seed(0)
+    model = Mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-9)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**125, growth_interval=4)
+    with graphscope.watch(model, optimizer, every=1, run_dir=tmp_path / "run") as session:
+        for _ in range(40):
+            optimizer.zero_grad()
+            scaler.scale(model(torch.ones(6, 6)).square().mean() * 1e3).backward()
+            scaler.step(optimizer)
+            scaler.update()
+    skipped = [record.skipped for record in session.run.step_records]
+    assert skipped[0] >= 3, "at first"
+    assert sum(skipped[1:]) >= 2, "and each time that the scale has grown too far"
+    assert not any("skipped" in note.text for note in session.run.notes), session.run.notes
+
+
+def test_skips_in_a_row_are_told_once_and_later_where_no_update_was_made_yet():
+    sentinel = Sentinel()
+    assert [bool(sentinel.skipped(5, count, False)) for count in range(6)] == [False] * 3 + [True] + [False] * 2
+    assert sentinel.skipped(5 + QUIET + 1, 3, False)
+    assert [bool(Sentinel().skipped(0, count, True)) for count in (3, 16, 17)] == [False, False, True]
