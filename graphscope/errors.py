@@ -40,6 +40,10 @@ class RunDirectoryError(GraphscopeError):
     """A directory in which a run cannot be written; said at ``watch()``, before the training starts."""
 
 
+class CannotLookInside(GraphscopeError):
+    """A module whose inside cannot be recorded without changing what runs: compiled or scripted."""
+
+
 class SessionClosed(GraphscopeError):
     """A call that needs a live session, on one that was closed."""
 

@@ -228,6 +228,16 @@ class CaptureNext:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LookInside:
+    """Record the aten ops inside one module call on the coming captured step."""
+
+    kind: ClassVar[str] = "look_inside"
+    fqn: str
+    """Module path; one that the model has, else it is refused."""
+    call: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SaveReport:
     """Write a report beside the run; answered by a Note with its path."""
 
@@ -337,6 +347,7 @@ Command = (
     | Look
     | ShowRank
     | CaptureNext
+    | LookInside
     | SaveReport
     | TrainerStart
     | TrainerPause

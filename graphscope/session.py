@@ -26,8 +26,8 @@ from graphscope.capture.plan import Every, Schedule, Selection, checked_every
 from graphscope.capture.summary import path_of
 from graphscope.capture.trace import checked_model
 from graphscope.capture.watcher import Watcher
-from graphscope.errors import NoSuchStep, NotAModule, SessionClosed, UnknownName
-from graphscope.graph import Graph
+from graphscope.errors import NoSuchStep, NotAModule, SessionClosed, UnknownAddress, UnknownName
+from graphscope.graph import Graph, OpNode
 from graphscope.messages import SessionState, SessionStatus
 from graphscope.recorder import Recorder, Subscriber
 from graphscope.run import Run
@@ -184,6 +184,27 @@ class Session:
         if self._closed:
             raise SessionClosed(f"{self.name}.capture_next(): this session was closed. Watch the model again first.")
         self._schedule.capture_next(steps)
+
+    def look_inside(self, module: str | int | OpNode, call: int = 0) -> None:
+        """Records the aten ops that run inside one call of a module, in order, on the coming captured step.
+
+        ``module``  its path ("" is the root), or an op of ``session.graph`` or its number: then the module call in
+        which that op ran. ``session.run.inside(fqn, call)`` reads them, ``inside.of_node(op)`` those of one op. A
+        ``TorchDispatchMode`` is on while that call runs and never else. Of several requests each takes a step.
+        Raises UnknownAddress, CannotLookInside (compiled or scripted), SessionClosed.
+        """
+        if self._closed:
+            raise SessionClosed(f"{self.name}.look_inside(): this session was closed. Watch the model again first.")
+        root = self._watcher.root()
+        if root is None:
+            raise SessionClosed(f"{self.name}.look_inside(): the watched model is gone.")
+        if isinstance(module, int):
+            nodes = () if self.graph is None else self.graph.nodes
+            if not 0 <= module < len(nodes):
+                raise UnknownAddress(f"look_inside({module}): the newest graph has {len(nodes)} ops, numbered from 0.")
+            module = nodes[module]
+        fqn, nth = (module.fqn, module.call) if isinstance(module, OpNode) else (module, call)
+        self._schedule.capture_next(self._watcher.looks.ask(root, fqn, nth))
 
     def log(self, *, step: int | None = None, epoch: int | None = None, **scalars: float) -> None:
         """Your own numbers beside the loss, for the step under way or, with ``step``, for one that is done.

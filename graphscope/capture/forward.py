@@ -92,7 +92,7 @@ class ForwardCapture:
         self.selection = selection
         self.guard = guard
         self.values = ValueTable(tree.parameters, tree.buffers)
-        self.ops = OpRecorder(self.values, guard)
+        self.ops = self._recorder()
         measured = Measured()
         self.activations = Activations(selection, guard, measured)
         self.gradients = OpGradientTap(selection, guard, measured)
@@ -114,6 +114,9 @@ class ForwardCapture:
         self._call_counts: dict[str, int] = {}
         self._resting = resting_collector()
         self._depth = 0
+
+    def _recorder(self) -> OpRecorder:
+        return OpRecorder(self.values, self.guard)
 
     def __enter__(self) -> ForwardCapture:
         self._resting.__enter__()
@@ -323,6 +326,10 @@ class ForwardCapture:
         recording.inputs, recording.outputs, recording.behind = tuple(self.inputs), tuple(self.outputs), loss_nodes
         recording.walk = self.walk
         return Graph.later(recording.parts, partial=self.error or "")
+
+    def more_records(self, pass_index: int, graph_id: str) -> list[Any]:
+        """Records of a kind of capture that looks at more than the graph and its statistics."""
+        return []
 
     def take_seconds(self) -> float:
         """Time spent in our code on the training thread since the last call."""

@@ -44,6 +44,10 @@ class Optimizers:
         self._primary = weakref.ref(optimizer)
         return True
 
+    def may_be_none(self) -> bool:
+        """Whether none is known so far. Unlike ``any`` it looks at no object: that takes tenths of a second."""
+        return self._primary is None and not self._exists
+
     def any(self) -> bool:
         """Whether some living optimizer updates the model, also one that has not stepped yet (accumulation)."""
         if self._primary is not None:

@@ -58,9 +58,11 @@ class ParameterCapture:
     def before(self, parameters: Mapping[str, nn.Parameter], state: str | None) -> None:
         """At the optimizer's step pre-hook: gradients are accumulated, unscaled and clipped by now."""
         chosen = {name: parameter for name, parameter in parameters.items() if self.selection.wants(name)}
+        if not self._stepped:  # what was read after backward, before this optimizer was known, was not the last word
+            self.rows = {key: row for key, row in self.rows.items() if key[1] != "parameter_gradient"}
         if self._read(chosen):  # of several optimizers in one step, all that agree
             self.state = state if not self._stepped or self.state == state else None
-            self._stepped = True
+        self._stepped = True
         if "update" in self.selection.roles:
             self._updates.before(chosen)
 
@@ -270,6 +272,7 @@ class Pass:
             )
         )
         records += capture.gradients.records(capture.step, self.index, graph.graph_id, graph.nodes)
+        records += capture.more_records(self.index, graph.graph_id)
         records += [record for pending in capture.pending for record in ready(pending)]
         capture.finish()
         return records

@@ -35,6 +35,7 @@ from graphscope.capture.forward import ForwardCapture, error_text
 from graphscope.capture.gradient_state import gradient_state, state_at_step, when_all_is_done
 from graphscope.capture.gradients import in_backward
 from graphscope.capture.guard import Guard
+from graphscope.capture.inside import Looks
 from graphscope.capture.loss_tap import LossTap
 from graphscope.capture.modules import ModuleTree, read_modules, trainable_parameters, tree_signature
 from graphscope.capture.optimizers import Optimizers, learning_rate
@@ -95,6 +96,7 @@ class Watcher:
         self._numbers = AddressNumbers()
         self._known_graphs: set[str] = set()
         self._log = PassLog()
+        self.looks = Looks()
         self._fingerprints = Fingerprints(root, guard)
         self._topologies = Topologies()
         self._state: str | None = None
@@ -260,7 +262,7 @@ class Watcher:
                 self.tree = read_modules(root)
                 self._fingerprints.read()
             selection = self.selection if due else STRUCTURE_ONLY
-            capture = ForwardCapture(root, self.tree, self.step, selection, self.guard, self._inside)
+            capture = self.looks.capture(due, root, self.tree, self.step, selection, self.guard, self._inside)
             capture.gradients.measures = measures_ops(selection, self.schedule, self.captured_steps)
             capture.take_inputs(root, args, kwargs)
         return capture, self._fingerprints.begin(key, self._fine)
@@ -303,9 +305,9 @@ class Watcher:
         self.guard.run(self._flush_partial)
 
     def _gradients_by_hand(self) -> None:
-        """Autograd is done and no optimizer is there to look at: a loop that updates the parameters itself."""
+        """Autograd is done and no optimizer is known: a loop that updates by hand, or before its first step."""
         root = self.root()
-        if root is not None and self._capturing and self._counts_passes():
+        if root is not None and self._capturing and self._optimizers.may_be_none():
             self._parameters = self._parameters or ParameterCapture(self.selection, self._directions)
             self._parameters.after_backward(trainable_parameters(root), self._state)
 
@@ -321,7 +323,7 @@ class Watcher:
             self._topology = topology
             started = time.perf_counter()
             self._protocol.output(output)
-            self._state = gradient_state(root) if self._capturing and self._counts_passes() else None
+            self._state = gradient_state(root) if self._capturing and self._optimizers.may_be_none() else None
             self._fine_seconds += time.perf_counter() - started
         if capture is None:
             self._topologies.saw(topology, sight.key)
@@ -354,7 +356,7 @@ class Watcher:
 
     def _backward_sight(self) -> None:
         self._backward_seen = True
-        if self._capturing and self._counts_passes():
+        if self._capturing and self._optimizers.may_be_none():
             when_all_is_done(partial(self._timed, self._gradients_by_hand))
 
     def _backward_begins(self) -> None:

@@ -25,6 +25,7 @@ from graphscope.messages import (
     CommandError,
     Hello,
     Look,
+    LookInside,
     Ping,
     Pong,
     Reply,
@@ -297,6 +298,9 @@ class Link:
     def _capture_next(self, command: CaptureNext) -> None:
         self._session_for(command).capture_next()
 
+    def _look_inside(self, command: LookInside) -> None:
+        self._session_for(command).look_inside(command.fqn, command.call)
+
     def _save_report(self, _: SaveReport) -> None:
         # Its own thread: a report of a long run takes seconds, and the view asks other things meanwhile.
         threading.Thread(target=self._write_report, name="graphscope-report", daemon=True).start()
@@ -375,6 +379,7 @@ HANDLERS: dict[type, Callable[[Link, Any], None]] = {
     Look: Link._look,
     ShowRank: Link._show_rank,
     CaptureNext: Link._capture_next,
+    LookInside: Link._look_inside,
     SaveReport: Link._save_report,
     TrainerStart: Link._trainer_start,
     TrainerPause: Link._trainer_pause,

@@ -19,6 +19,8 @@ MOST_FINDINGS = 20
 MOST_NOTES = 10
 MOST_RAISED = 3
 MOST_RANKS = 16
+MOST_LOOKED_INSIDE = 4
+MOST_ATEN_NAMES = 12
 UNKNOWN = "–"
 _GRADIENT_STATES = {
     "final": "final: as the optimizer used them, accumulated, unscaled and clipped",
@@ -41,6 +43,7 @@ def summary_text(run: Run) -> str:
         _scalars(run),
         _findings(run.findings),
         _layers(run),
+        _inside(run),
         _notes(run),
     ]
     return "\n\n".join("\n".join(lines) for part in parts if (lines := list(part))) + "\n"
@@ -221,6 +224,24 @@ def _layers(run: Run) -> Iterator[str]:
     if (state := run.gradient_state(step)) is not None:
         yield f"  Gradients of parameters are {_GRADIENT_STATES.get(state, plain(state, 40))}"
     yield from _kinds(run)
+
+
+def _inside(run: Run) -> Iterator[str]:
+    """What ran inside the module calls that were looked into."""
+    for fqn, call in run.looked_inside[:MOST_LOOKED_INSIDE]:
+        inside = run.inside(fqn, call)
+        record = inside.record
+        more = f", {count_text(record.left_out)} more were not recorded" if record.left_out else ""
+        which = f" call {call}" if call else ""
+        times = f"{count_text(len(record.name))} aten ops"
+        yield f"Inside {plain(fqn) or '(root)'}{which} at step {record.step}: {times}{more}"
+        if record.error:
+            yield f"  It raised: {plain(record.error, 200)}"
+        counts = inside.counts()
+        rows = [["", "times", "ms"], *([plain(r.name), count_text(r.times), number(1e3 * r.seconds)] for r in counts)]
+        yield from table(rows[: MOST_ATEN_NAMES + 1])
+        if len(counts) > MOST_ATEN_NAMES:
+            yield f"  and {count_text(len(counts) - MOST_ATEN_NAMES)} more names"
 
 
 def _at(run: Run, address: str | tuple[str, int, int], role: str, step: int) -> TensorSummary | None:

@@ -11,6 +11,7 @@ from graphscope.messages import SeriesReply
 from graphscope.schema import (
     HISTOGRAM_BINS,
     AddressTable,
+    AtenOps,
     BatchNormStats,
     OpGradients,
     StepStats,
@@ -43,6 +44,8 @@ def check_columns(record: Any) -> None:
             _equal_lengths(record, columns, len(record.batch_mean))
         case OpGradients():
             _equal_lengths(record, OP_COLUMNS, len(record.node))
+        case AtenOps():
+            _check_inside(record)
         case SeriesReply():
             _equal_lengths(record, ("step", "mean", "std", "absmax", "l2", "zero_share"), len(record.step))
 
@@ -58,6 +61,21 @@ def _check_stats(stats: StepStats) -> None:
         raise _misfit(stats, "histogram", f"shape {stats.histogram.shape} for {len(stats.histogram_row)} rows")
     if len(stats.histogram_row) and int(stats.histogram_row.max()) >= rows:
         raise _misfit(stats, "histogram_row", f"row {int(stats.histogram_row.max())} of {rows}")
+
+
+def _check_inside(record: AtenOps) -> None:
+    rows, tensors = len(record.name), len(record.dtype)
+    _equal_lengths(record, ("name", "node", "seconds", "inputs", "outputs"), rows)
+    _equal_lengths(record, ("dtype", "ndim"), tensors)
+    if int(record.inputs.sum(dtype=np.int64)) + int(record.outputs.sum(dtype=np.int64)) != tensors:
+        raise _misfit(record, "inputs", f"with outputs other than the {tensors} tensors")
+    if record.sizes.ndim != 1 or int(record.ndim.sum(dtype=np.int64)) != len(record.sizes):
+        raise _misfit(record, "sizes", f"{len(record.sizes)} sizes that do not fit the dimensions")
+    if (record.sizes < 0).any():
+        raise _misfit(record, "sizes", "a size below 0")
+    for name, codes, table in (("name", record.name, record.names), ("dtype", record.dtype, record.dtypes)):
+        if len(codes) and int(codes.max()) >= len(table):
+            raise _misfit(record, name, f"number {int(codes.max())} of {len(table)}")
 
 
 def _equal_lengths(record: Any, columns: tuple[str, ...], rows: int) -> None:

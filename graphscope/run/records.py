@@ -17,6 +17,7 @@ from graphscope.run.codec import encode, with_arrays
 from graphscope.run.filed import FiledRecords, StepIndex
 from graphscope.run.frames import frame
 from graphscope.run.glance import Glance
+from graphscope.run.inside import InsideIndex
 from graphscope.run.op_gradients import OpGradientIndex
 from graphscope.run.places import Place
 from graphscope.run.ranks import FileSeen
@@ -24,6 +25,7 @@ from graphscope.run.stats import Entry, StatsIndex
 from graphscope.run.steps import StepColumns
 from graphscope.schema import (
     AddressTable,
+    AtenOps,
     BatchNormStats,
     DropoutStats,
     Finding,
@@ -42,7 +44,7 @@ from graphscope.schema import (
 
 _STEP, _OTHER, _FILED = range(3)
 """Where a record is, in the order of all: the next of the step columns, of the others, of the filed ones."""
-_WITH_COLUMNS = (StepStats, AddressTable, BatchNormStats, OpGradients)
+_WITH_COLUMNS = (StepStats, AddressTable, BatchNormStats, OpGradients, AtenOps)
 _Numbered = TypeVar("_Numbered", PassRecord, StepRecord)
 MAX_BYTES = 128 << 20
 """Statistics of tensors that a run keeps in memory; older ones are read from its file again when they are asked for. Of
@@ -75,6 +77,7 @@ class RunRecords:
         self._op_gradients = OpGradientIndex(self._filed)
         self._layers: dict[tuple[str, int], StepIndex] = {}
         """Of each layer its records in ``_filed``, with the rank that recorded them."""
+        self._inside = InsideIndex()
         self._findings: dict[tuple[str, str, int], Finding] = {}
         self._graph_records: dict[str, GraphRecord] = {}
         self._numbers = FileNumbers(self.address_table)
@@ -160,6 +163,8 @@ class RunRecords:
                 return self._of_first_rank(
                     lambda: self._op_gradients.add(record, self._filed.add(record, place)), self._filed
                 )
+            case AtenOps():
+                return self._of_first_rank(lambda: self._inside.add(record), record)
             case ScalarRecord():
                 return self._of_first_rank(lambda: self._columns.add_scalars(record), record)
         return record

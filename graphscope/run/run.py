@@ -12,6 +12,7 @@ from graphscope.errors import NoSuchStep, RunFileError, UnknownAddress, UnknownN
 from graphscope.graph import Graph, OpNode
 from graphscope.run.addresses import Address, AddressLike, address_of
 from graphscope.run.dataframe import dataframe_of
+from graphscope.run.inside import Inside
 from graphscope.run.op_gradients import as_table
 from graphscope.run.overview import Overview, overview
 from graphscope.run.ranks import NEEDS, RankSeen, aligned, merged, ranks_of
@@ -351,6 +352,20 @@ class Run(RunRecords):
         graph = graph or self.graph
         with self._lock:
             return self._op_gradients.series(node, stat, output, "" if graph is None else graph.graph_id)
+
+    def inside(self, fqn: str, call: int = 0, step: int | None = None) -> Inside:
+        """The aten ops that ran inside one call of a module which ``session.look_inside`` asked for, in order.
+
+        Without a step, when it was last looked into. Raises UnknownAddress, NoSuchStep.
+        """
+        with self._lock:
+            return self._inside.at(fqn, call, step)
+
+    @property
+    def looked_inside(self) -> list[tuple[str, int]]:
+        """(fqn, call) that ``inside`` takes."""
+        with self._lock:
+            return self._inside.calls
 
     def layer(self, address: AddressLike, step: int | None = None) -> LayerStats:
         """What a layer recorded of itself at a step, for instance BatchNormStats; without a step, the last one.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import get_args
 
 from graphscope.schema.graphs import GraphRecord
+from graphscope.schema.inside import AtenOps
 from graphscope.schema.run_facts import Finding, Note, RunEnd, RunHeader
 from graphscope.schema.statistics import (
     AddressTable,
@@ -52,8 +53,8 @@ from graphscope.schema.words import (
 )
 
 RunRecord = (
-    RunHeader | GraphRecord | AddressTable | StepStats | OpGradients | BatchNormStats | DropoutStats | PassRecord
-    | StepRecord | ScalarRecord | Finding | Note | RunEnd
+    RunHeader | GraphRecord | AddressTable | StepStats | OpGradients | AtenOps | BatchNormStats | DropoutStats
+    | PassRecord | StepRecord | ScalarRecord | Finding | Note | RunEnd
 )  # fmt: skip
 RECORDS: tuple[type, ...] = get_args(RunRecord)
 STORED: tuple[type, ...] = (PackedStats,)
@@ -63,6 +64,7 @@ LAYER_STATS: tuple[type, ...] = get_args(LayerStats)
 
 __all__ = [
     "AddressTable",
+    "AtenOps",
     "BatchNormStats",
     "COSINE_ESTIMATE",
     "DENSE_STEPS",

@@ -279,6 +279,32 @@ export interface OpGradients {
   readonly left_out: number;
 }
 
+/**
+ * The aten ops of one module call in one forward, in the order in which PyTorch dispatched them; one row an op.
+ *
+ * What fused kernels do inside is one op here as well, and what runs below the dispatcher is not seen.
+ */
+export interface AtenOps {
+  readonly kind: "aten_ops";
+  readonly step: number;
+  readonly pass_index: number;
+  readonly fqn: string;
+  readonly call: number;
+  readonly graph_id: string;
+  readonly names: string[];
+  readonly name: Uint32Array;
+  readonly node: Int32Array;
+  readonly seconds: Float64Array;
+  readonly inputs: Uint32Array;
+  readonly outputs: Uint32Array;
+  readonly dtype: Uint8Array;
+  readonly ndim: Uint8Array;
+  readonly sizes: Float64Array;
+  readonly dtypes: string[];
+  readonly left_out: number;
+  readonly error: string | null;
+}
+
 /** What one BatchNorm layer saw and kept in one pass, per channel [C]. */
 export interface BatchNormStats {
   readonly kind: "batchnorm_stats";
@@ -674,6 +700,14 @@ export interface CaptureNext {
   readonly kind: "capture_next";
 }
 
+/** Record the aten ops inside one module call on the coming captured step. */
+export interface LookInside {
+  readonly kind: "look_inside";
+  /** Module path; one that the model has, else it is refused. */
+  readonly fqn: string;
+  readonly call: number;
+}
+
 /** Write a report beside the run; answered by a Note with its path. */
 export interface SaveReport {
   readonly kind: "save_report";
@@ -757,6 +791,7 @@ export type RunRecord =
   | AddressTable
   | StepStats
   | OpGradients
+  | AtenOps
   | BatchNormStats
   | DropoutStats
   | PassRecord
@@ -789,6 +824,7 @@ export type Command =
   | Look
   | ShowRank
   | CaptureNext
+  | LookInside
   | SaveReport
   | TrainerStart
   | TrainerPause
@@ -805,7 +841,7 @@ export type Command =
 
 /** Element types of array fields as they are stored; i64 is read into a Float64Array. */
 export type ArrayCode = "u8" | "u16" | "u32" | "i32" | "i64" | "f32" | "f64";
-export const RECORD_KINDS = ["run_header", "graph", "addresses", "step_stats", "op_gradients", "batchnorm_stats", "dropout_stats", "pass", "step", "scalars", "finding", "note", "run_end"] as const;
+export const RECORD_KINDS = ["run_header", "graph", "addresses", "step_stats", "op_gradients", "aten_ops", "batchnorm_stats", "dropout_stats", "pass", "step", "scalars", "finding", "note", "run_end"] as const;
 
 export const STORED_KINDS = ["packed_stats"] as const;
 
@@ -900,6 +936,16 @@ export const FIELDS: { readonly [kind: string]: { readonly [field: string]: Arra
     pos_inf: "i64",
     neg_inf: "i64",
   },
+  aten_ops: {
+    name: "u32",
+    node: "i32",
+    seconds: "f64",
+    inputs: "u32",
+    outputs: "u32",
+    dtype: "u8",
+    ndim: "u8",
+    sizes: "i64",
+  },
   batchnorm_stats: {
     batch_mean: "f64",
     batch_var: "f64",
@@ -979,6 +1025,17 @@ export const JSON_FIELDS: { readonly [kind: string]: { readonly [field: string]:
     gradient_state: "string | null",
   },
   op_gradients: {"step": "number", "pass_index": "number", "graph_id": "string", "left_out": "number"},
+  aten_ops: {
+    step: "number",
+    pass_index: "number",
+    fqn: "string",
+    call: "number",
+    graph_id: "string",
+    names: "string[]",
+    dtypes: "string[]",
+    left_out: "number",
+    error: "string | null",
+  },
   batchnorm_stats: {
     step: "number",
     fqn: "string",
@@ -1145,6 +1202,7 @@ export const DEFAULTS: { readonly [kind: string]: { readonly [field: string]: un
   },
   step_stats: {"cosine": null, "dtypes": [], "unmeasured": {}, "gradient_state": null},
   op_gradients: {"left_out": 0},
+  aten_ops: {"dtypes": [], "left_out": 0, "error": null},
   pass: {
     repeats: 1,
     train_mode_layers: [],

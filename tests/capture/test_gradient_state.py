@@ -173,6 +173,28 @@ def test_of_two_backwards_of_a_step_the_last_one_leaves_the_gradients(tmp_path):
     assert recorded(session.run, model) == pytest.approx(want, rel=1e-5)
 
 
+def test_an_optimizer_that_nobody_named_has_the_last_word_from_its_first_step_on(tmp_path):
+    def loop(model, optimizer, x):
+        for _ in range(2):
+            optimizer.zero_grad()
+            for batch in x:
+                model(batch).pow(2).mean().backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 0.05)
+            optimizer.step()
+
+    torch.manual_seed(0)
+    model, x = models.Mlp(), torch.randn(3, 5, 6)
+    optimizer = torch.optim.SGD(model.head.parameters(), lr=0.1)
+    norms = seen_by(optimizer, model)
+    with watch(model, every=1, run_dir=tmp_path / "run") as session:
+        loop(model, optimizer, x)
+    run = session.run
+    assert [run.gradient_state(step) for step in run.captured_steps] == ["final"] * 2
+    for step in range(2):
+        assert run.summary("head.weight", "parameter_gradient", step).l2 == pytest.approx(norms[step]["head.weight"])
+    assert run.addresses("parameter_gradient") == ["head.weight", "head.bias"], "no other was seen by an optimizer"
+
+
 @pytest.fixture
 def alone(tmp_path):
     dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)

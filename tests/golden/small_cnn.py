@@ -17,6 +17,7 @@ from graphscope.schema import (
     NOT_MEASURED,
     ROLES,
     AddressTable,
+    AtenOps,
     BatchNormStats,
     DropoutStats,
     Finding,
@@ -237,6 +238,17 @@ def op_gradients(step: int) -> list[OpGradients]:
     return [gradients]
 
 
+def aten_ops() -> AtenOps:
+    """The linear layer fc at step 0: a transposed weight, then bias + x @ weight. Seconds are powers of two."""
+    node = next(node.id for node in graph().nodes if node.fqn == "fc")
+    return AtenOps(
+        step=0, pass_index=0, fqn="fc", call=0, graph_id=graph().graph_id,
+        names=("aten.t.default", "aten.addmm.default"), name=[0, 1], node=[node, node], seconds=[2.0**-18, 2.0**-14],
+        inputs=[1, 3], outputs=[1, 1], dtype=[0] * 6, ndim=[2, 2, 1, 2, 2, 2],
+        sizes=[10, 128, 128, 10, 10, 4, 128, 128, 10, 4, 10], dtypes=("float32",),
+    )  # fmt: skip
+
+
 def step_record(step: int) -> StepRecord:
     loss = 2.25 - 0.25 * step if step < 5 else math.nan
     return StepRecord(
@@ -278,6 +290,8 @@ def records() -> Iterator[RunRecord]:
             grad_enabled=True, input_shapes=[(4, 1, 8, 8)],
         )  # fmt: skip
         if captured:
+            if step == 0:
+                yield aten_ops()
             yield from (*op_gradients(step), batchnorm(step), dropout(step), step_stats(step))
         else:
             yield Note(severity="info", text="Step 3 was not captured: watching stays below 1 % of step time.", step=3)

@@ -64,6 +64,7 @@ class FakeSession:
         self.trainer: Any = None
         self.step = 0
         self.captures = 0
+        self.looked_into: list[tuple[str, int]] = []
         self.run = Run()
         self.subscribers: list[Callable[[list[bytes], list[Any]], None]] = []
         self.graph = Graph(modules=(ModuleInfo("", "Cnn", "", None), ModuleInfo("conv", "Conv2d", "", "")))
@@ -90,6 +91,9 @@ class FakeSession:
 
     def capture_next(self) -> None:
         self.captures += 1
+
+    def look_inside(self, fqn: str, call: int = 0) -> None:
+        self.looked_into.append((fqn, call))
 
 
 class Page:

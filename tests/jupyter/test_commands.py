@@ -17,6 +17,8 @@ GOOD = [
     {"kind": "select", "request": 1, "address": 0, "role": 5},
     {"kind": "look", "step": 12},
     {"kind": "capture_next"},
+    {"kind": "look_inside", "fqn": "layer1.0", "call": 1},
+    {"kind": "look_inside", "fqn": ""},
     {"kind": "save_report"},
     {"kind": "show_rank", "rank": -1},
     {"kind": "trainer_start", "settings": {"data": "digits", "lr": 0.1, "augment": True, "clip": None}},

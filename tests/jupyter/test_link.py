@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import graphscope.jupyter.link as link_module
-from graphscope.errors import SessionClosed
+from graphscope.errors import SessionClosed, UnknownAddress
 from graphscope.graph import Graph
 from graphscope.jupyter.link import HANDLERS, Link
 from graphscope.jupyter.publisher import Publisher
@@ -272,6 +272,22 @@ def test_capture_next_reaches_the_session_and_a_closed_one_says_so(
     monkeypatch.setattr(session, "capture_next", closed)
     link.handle({"kind": "capture_next"})
     assert page.of("command_error")[0].text == "capture_next(): this session was closed."
+
+
+def test_look_inside_reaches_the_session_and_a_path_that_is_not_there_is_said(
+    session: FakeSession, page: Page, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = greeted(session, page, hand)
+    link.handle({"kind": "look_inside", "fqn": "conv1", "call": 1})
+    link.handle({"kind": "look_inside", "fqn": ""})
+    assert session.looked_into == [("conv1", 1), ("", 0)]
+
+    def unknown(fqn: str, call: int) -> None:
+        raise UnknownAddress(f"look_inside({fqn!r}): no module of that path.")
+
+    monkeypatch.setattr(session, "look_inside", unknown)
+    link.handle({"kind": "look_inside", "fqn": "__class__"})
+    assert page.of("command_error")[0].text == "look_inside('__class__'): no module of that path."
 
 
 def test_trainer_commands_reach_the_training(session: FakeSession, page: Page, hand: Hand) -> None:

@@ -34,7 +34,7 @@ def test_a_run_in_lines(tmp_path: Path) -> None:
     assert found[0]["kind"] == "run" and found[0]["name"] == "SmallCnn-1" and found[0]["world_size"] == 1
     assert {row["kind"] for row in found} == {
         "run", "graph", "pass", "tensor", "batchnorm_stats", "dropout_stats", "step", "scalars", "finding", "note",
-        "op_gradients", "run_end",
+        "op_gradients", "aten_ops", "run_end",
     }  # fmt: skip
     tensors = [row for row in found if row["kind"] == "tensor"]
     assert len(tensors) == sum(len(small_cnn.rows_at(n)) for n in small_cnn.CAPTURED)

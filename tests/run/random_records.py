@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from graphscope.messages import REPLIES
 from graphscope.run.fields import FIELDS
-from graphscope.schema import HISTOGRAM_BINS, RECORDS, SCHEMA_MAJOR, AddressTable, RunHeader, StepStats
+from graphscope.schema import HISTOGRAM_BINS, RECORDS, SCHEMA_MAJOR, AddressTable, AtenOps, RunHeader, StepStats
 
 TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=12)
 """Any code points, lone surrogates included."""
@@ -73,6 +73,15 @@ def records_of(draw: st.DrawFn, cls: Any) -> Any:
         with_histogram = draw(st.lists(st.integers(0, rows - 1), unique=True, max_size=2)) if rows else []
         values["histogram_row"] = np.array(with_histogram, np.uint32)
         values["histogram"] = draw(_array("step_stats", "histogram", (len(with_histogram), HISTOGRAM_BINS)))
+    if cls is AtenOps:
+        values["names"], values["dtypes"] = ["aten.add.Tensor", "aten.mm.default"], ["float32", "int64"]
+        for name in ("name", "inputs", "outputs"):
+            values[name] = draw(hnp.arrays(np.uint32, rows, elements=st.integers(0, 1)))
+        tensors = int(values["inputs"].sum() + values["outputs"].sum())
+        values["dtype"] = draw(hnp.arrays(np.uint8, tensors, elements=st.integers(0, 1)))
+        values["ndim"] = draw(hnp.arrays(np.uint8, tensors, elements=st.integers(0, 3)))
+        sizes = st.integers(0, 2**53)
+        values["sizes"] = draw(hnp.arrays(np.int64, int(values["ndim"].sum()), elements=sizes))
     return cls(**values)
 
 

@@ -4,11 +4,12 @@
  */
 
 import {
-  type CommandError, type Finding, type LayerStats, type Note, type PassRecord, type Reply, type Role, type RunEnd,
+  type AtenOps, type CommandError, type Finding, type LayerStats, type Note, type PassRecord, type Reply, type Role, type RunEnd,
   type RunHeader, type RunRanks, type RunRecord, SCHEMA_MAJOR, type ScalarRecord, type SessionStatus, type StatName, type StepRecord,
   type TrainerSamples, type TrainerStatus,
 } from "../schema";
 import { type Graph, graphOf } from "./graph";
+import { checkInside } from "./inside";
 import { StatsTable, type TensorSummary } from "./statistics";
 import { type Series, TensorIndex, insertSorted } from "./tensors";
 
@@ -63,6 +64,7 @@ export class Run {
   private tensors: TensorIndex;
   private captured: number[] | null = null;
   private layerStats = new Map<string, LayerStats[]>();
+  private looks = new Map<string, AtenOps>();
   private late: ScalarRecord[] = [];
   private scalarCache = new Map<string, Series>();
   private evaluationCache: Evaluation[] | null = null;
@@ -115,6 +117,7 @@ export class Run {
         return;
       case "series": return this.tensors.addReply(record);
       case "command_error": this.lastError = record; return;
+      case "aten_ops": this.looks.set(layerKey(record.fqn, record.call), checkInside(record)); return;
       case "op_gradients": return; // no view shows them yet
       case "pong":
       case "kernel_list": return; // for the source and the sidebar
@@ -190,6 +193,11 @@ export class Run {
   /** Steps whose statistics are here, rising. */
   loadedList(): readonly number[] {
     return this.tensors.steps;
+  }
+
+  /** What ran inside a call of a module when it was last looked into; null if nobody did. */
+  inside(fqn: string, call: number): AtenOps | null {
+    return this.looks.get(layerKey(fqn, call)) ?? null;
   }
 
   loaded(step: number): boolean {

@@ -10,6 +10,7 @@ import type { Call, Graph, Module, Op } from "../run/graph";
 import type { Finding, LayerStats } from "../schema";
 import { OpDetails } from "./details-op";
 import { findingKey } from "./findings";
+import { Inside } from "./inside";
 import { Overview } from "./overview";
 import { select, useStore } from "../store/state";
 import { useSize } from "./use-size";
@@ -61,6 +62,7 @@ function ModuleDetails({ graph, module, call, width }: { graph: Graph; module: M
       {call && <Layer call={call} width={width} />}
       <UpdateRatio graph={graph} module={module} width={width} />
       {call && <Shapes graph={graph} call={call} ops={ops} />}
+      {call && <Inside call={call} />}
       <Parameters module={module} />
     </>
   );

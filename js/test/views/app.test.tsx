@@ -69,6 +69,29 @@ describe("a view on a live run", () => {
     expect(all("[role=tab]").map((tab) => tab.textContent)).toEqual(["Modules", "Findings 3"]);
   });
 
+  it("looks inside a module call when asked, and shows how often each aten op ran", async () => {
+    kernel.say(...smallRun({ steps: 40 }));
+    await tick();
+    row("block.conv1").click();
+    await tick(250);
+    const button = () => all("button").find((one) => /Look inside|Look again|Waiting for a step/.test(one.textContent ?? ""))!;
+    expect(button().textContent).toBe("Look inside");
+    button().click();
+    await tick();
+    expect(kernel.sent.filter((command) => command.kind === "look_inside")).toEqual([{ kind: "look_inside", fqn: "block.conv1", call: 0 }]);
+    expect(button().textContent).toBe("Waiting for a step");
+    const columns = { dtype: [0, 0, 0, 0, 0], ndim: [1, 1, 1, 1, 1], sizes: [2, 2, 2, 2, 2], dtypes: ["float32"] };
+    const ops = { inputs: [1, 1, 1], outputs: [1, 1, 0], name: [0, 1, 0], node: [3, 3, 4], seconds: [0.001, 0.25, 0.002] };
+    const names = ["aten.view.default", "<b>aten.convolution.default</b>"];
+    kernel.say({ kind: "aten_ops", step: 39, pass_index: 0, fqn: "block.conv1", call: 0, graph_id: "g", names, ...ops, ...columns, left_out: 7, error: null });
+    await tick();
+    expect(button().textContent).toBe("Look again");
+    expect(details()).toMatch(/3 aten ops at step 39, 7 more were not recorded.*<b>aten\.convolution\.default<\/b>1.*aten\.view\.default2/s);
+    kernel.say({ kind: "aten_ops", step: 40, pass_index: 0, fqn: "block.conv1", call: 0, graph_id: "g", names: [], ...ops, ...columns, left_out: 0, error: null });
+    await tick();
+    expect(details()).toContain("3 aten ops at step 39"); // columns that do not fit are left out
+  });
+
   it("answers a click on a module: details, path, and a Select for the kernel", async () => {
     kernel.say(...smallRun({ steps: 40 }));
     await tick();
