@@ -28,15 +28,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             return training_shell.main(arguments[1:])
         parsed = _parser().parse_args(arguments)
-        return int(parsed.command(parsed))
+        try:
+            return int(parsed.command(parsed))
+        except BrokenPipeError:
+            raise
+        except OSError as error:  # files are written with words of their own: this is the standard output
+            _drop_output()
+            raise GraphscopeError(
+                f"{arguments[0]}: the output cannot be written ({error.strerror or error})."
+            ) from None
     except GraphscopeError as error:
         print(f"graphscope: {in_shell_words(' '.join(str(error).split()))}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output, for instance head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
+
+
+def _drop_output() -> None:
+    """What waits for the standard output goes nowhere, so that the end of the program does not try it again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -105,7 +118,8 @@ def _report(arguments: argparse.Namespace) -> int:
 
     run = load(arguments.run)
     path = write_report(run, arguments.output, max_mb=arguments.max_mb, source_lines=arguments.source_lines)
-    print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB): open it in any browser", flush=True)
+    if path.is_file():
+        print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB): open it in any browser", flush=True)
     return 0
 
 

@@ -199,3 +199,14 @@ def test_no_public_function_is_hidden_by_a_module_of_its_name() -> None:
     package = Path(graphscope.__file__).parent
     modules = {path.stem for path in package.iterdir() if path.suffix == ".py" or path.is_dir()}
     assert modules & set(graphscope.__all__) <= {"plot"}, "plot is a module itself"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_behind_the_output_is_one_line() -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", BLOCKED, "show", RUN],
+            stdout=full, stderr=subprocess.PIPE, timeout=60, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == b"graphscope: show: the output cannot be written (No space left on device).\n"

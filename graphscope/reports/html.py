@@ -57,7 +57,7 @@ def write_report(
     source: Graph | Run, path: str | os.PathLike[str], *, max_mb: float = 5, title: str | None = None,
     source_lines: bool = False,
 ) -> Path:  # fmt: skip
-    """Writes the report -> its path. The file appears whole or not at all.
+    """Writes the report -> its path. The file appears whole or not at all; a link stays, what it leads to is written.
 
     max_mb        largest size in MB (10^6 bytes); a longer run is thinned and the report says how
     title         of the page; without one the run's or the model's name
@@ -154,26 +154,36 @@ def check_report(path: str | os.PathLike[str]) -> None:
 
 
 def _write(target: Path, page: bytes, asked: str) -> None:
-    """Writes beside the target and renames, so that a reader never sees half a file."""
+    """Writes beside the target and renames, so that a reader never sees half a file; into a device or pipe itself."""
     with _beside(target, asked) as (handle, beside):
         with os.fdopen(os.dup(handle), "wb") as file:
             file.write(page)
-        os.replace(beside, target)
+        if beside is not None:
+            os.replace(beside, os.path.realpath(target))
 
 
 @contextmanager
-def _beside(target: Path, asked: str) -> Iterator[tuple[int, Path]]:
-    """A new file in the target's directory, gone afterwards unless it was renamed; its trouble in words."""
-    beside = target.with_name(f".{target.name[:80]}.{secrets.token_hex(6)}")
+def _beside(target: Path, asked: str) -> Iterator[tuple[int, Path | None]]:
+    """A new file in the target's directory, gone afterwards unless it was renamed; its trouble in words.
+
+    Beside what a link leads to, so that the link stays one. A target that is no file (a device, a pipe) is opened as
+    it is and has no file beside it: a rename would put a file in its place.
+    """
     try:
         if target.is_dir():
             raise IsADirectoryError(0, "it is a directory; name a file in it")
-        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        if target.exists() and not target.is_file():
+            beside, handle = None, os.open(target, os.O_WRONLY)
+        else:
+            real = Path(os.path.realpath(target))
+            beside = real.with_name(f".{real.name[:80]}.{secrets.token_hex(6)}")
+            handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
             yield handle, beside
         finally:
             os.close(handle)
-            beside.unlink(missing_ok=True)
+            if beside is not None:
+                beside.unlink(missing_ok=True)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error  # without the name of the file beside
         raise GraphscopeError(

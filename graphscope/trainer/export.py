@@ -39,11 +39,15 @@ def export(trainer: Trainer, path: str | os.PathLike[str]) -> Path:
         ) from error
     made = io.BytesIO()  # not the file: on a full disk torch's writer raises a RuntimeError without a reason
     torch.export.save(program, made)
-    part = path.with_name(f".{path.name}.part")
+    real = Path(os.path.realpath(path))  # a link stays one
+    part = real.with_name(f".{real.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():  # a rename would put a file in the place of a device or pipe
+            path.write_bytes(made.getbuffer())
+            return path
+        real.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(made.getbuffer())
-        os.replace(part, path)
+        os.replace(part, real)
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink()

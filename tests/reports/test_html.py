@@ -8,7 +8,9 @@ import hashlib
 import html
 import os
 import re
+import select
 import stat
+import threading
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -219,3 +221,43 @@ def test_without_the_viewer_it_says_how_to_build_it(tmp_path: Path, viewer: Path
 def test_the_title_is_text(tmp_path: Path) -> None:
     page = report(residual_block(), tmp_path / "r.html", title="<b>a & b</b>").read_text(encoding="utf-8")
     assert "<title>&lt;b&gt;a &amp; b&lt;/b&gt;</title>" in page
+
+
+def test_a_link_stays_a_link_and_what_it_leads_to_is_written(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    link, real = tmp_path / "r.html", tmp_path / "real" / "page.html"
+    link.symlink_to(real)
+    for _ in range(2):  # it leads to nothing at first
+        assert report(residual_block(), link) == link
+        assert link.is_symlink() and b"<!doctype html>" in real.read_bytes()
+        assert os.listdir(tmp_path / "real") == ["page.html"]
+
+
+def test_a_target_that_is_no_file_is_written_and_stays_what_it_is(tmp_path: Path) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for target in (pipe, link):
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        read: list[bytes] = []
+        thread = threading.Thread(target=lambda read=read, reader=reader: read.append(_drained(reader)))
+        thread.start()
+        report(residual_block(), target)
+        thread.join(30)
+        assert read and read[0].startswith(b"<!doctype html>") and read[0].rstrip().endswith(b"</html>")
+        assert stat.S_ISFIFO(pipe.stat().st_mode) and sorted(os.listdir(tmp_path)) == ["link", "pipe"]
+
+
+def _drained(reader: int) -> bytes:
+    """Everything that comes through a pipe until its writer closes it."""
+    found = b""
+    while select.select([reader], [], [], 10)[0]:
+        try:
+            part = os.read(reader, 1 << 16)
+        except BlockingIOError:
+            continue
+        if not part and found:
+            break
+        found += part
+    os.close(reader)
+    return found
