@@ -296,7 +296,7 @@ def watch(
 
     optimizer  whose steps are counted; None: the first that updates the model. A loop without one counts forwards.
     loss_fn    a loss module whose output is taken as the loss, where backward starts from another number (a loss that
-               is divided for accumulation or scaled); None: the tensor on which backward is called.
+               is divided for accumulation); None: the tensor on which backward is called, without a GradScaler's scale.
     every      "auto" (steps 0 to 20, then as often as ``budget`` allows), n for every n-th step, or f(step) -> bool.
     budget     share of step time that watching may take with "auto"; 0.01 is one percent.
     include, exclude   globs of module paths and parameter names (``layer1.*``): which have statistics taken; the graph

@@ -24,6 +24,7 @@ from graphscope.capture.gradients import (
 )
 from graphscope.capture.guard import Guard
 from graphscope.capture.loss_ops import loss_chain
+from graphscope.capture.loss_scale import are_products, scale_of_step
 from graphscope.capture.source import user_line
 from graphscope.capture.summary import stays
 from graphscope.capture.values import tensors_in
@@ -55,6 +56,8 @@ class LossTap:
         self.loss_fn = loss_fn
         self.fired = False
         self._loss: Tensor | None = None
+        self._product = False
+        """Whether it may be the loss times the scale of a GradScaler."""
         self._module_loss: Tensor | None = None
         self._hooks: list[GradientHook] = []
         self._seconds = 0.0
@@ -84,6 +87,7 @@ class LossTap:
     def begin_step(self) -> None:
         self.fired = False
         self._loss = self._module_loss = None
+        self._product = False
         self.release()
 
     def release(self) -> None:
@@ -125,10 +129,23 @@ class LossTap:
         loss = loss_of(roots)
         if loss is not None:
             self._loss = loss
+            self._product = are_products(roots)
         if state.one is not None and roots:
             state.one.chain = loss_chain(roots, state.ends)
             state.one.line = user_line(3)
             state.one.look_behind(roots)
+
+    def unscale(self) -> None:
+        """In the optimizer's step: what a GradScaler multiplied is the loss again; exact with powers of two.
+
+        A division by the number of accumulated passes is the user's and stays.
+        """
+        if self._loss is None or not self._product:
+            return
+        self._product = False
+        scale = scale_of_step()
+        if scale is not None and scale.device == self._loss.device:
+            self._loss = self._loss / scale  # now: the scaler writes the next scale into the same tensor
 
     def known(self) -> float | None:
         """The loss of the step's last pass if it can be read without waiting for a device."""

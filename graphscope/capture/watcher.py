@@ -396,6 +396,7 @@ class Watcher:
         self._protocol.before_step(optimizer)
         odd = False
         if self._optimizers.is_primary(optimizer):
+            self._tap.unscale()
             gradients = None if self._capturing else self._gradients
             last = optimizer.param_groups[-1]["params"][-1:]
             odd = self.bursts.before_step(self.step, self._tap.known(), gradients, last[0].grad if last else None)

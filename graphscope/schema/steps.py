@@ -56,7 +56,8 @@ class StepRecord:
     self_seconds: float
     """How much of it GraphScope itself took on the training thread."""
     scalars: dict[str, float]
-    """``loss``, ``grad_norm``, ``lr`` and what the user logged; only what is known."""
+    """``loss``, ``grad_norm``, ``lr`` and what the user logged; only what is known. ``loss`` is the number on which the
+    last backward was called, divided by the scale where a GradScaler scaled it; other factors of the loop stay in."""
     stale_gradients: bool | None = None
     """Whether gradients of an earlier step were still there when backward began; None: not looked at."""
     epoch: int | None = None

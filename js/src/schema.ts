@@ -398,7 +398,10 @@ export interface StepRecord {
   readonly step_seconds: number | null;
   /** How much of it GraphScope itself took on the training thread. */
   readonly self_seconds: number;
-  /** `loss`, `grad_norm`, `lr` and what the user logged; only what is known. */
+  /**
+   * `loss`, `grad_norm`, `lr` and what the user logged; only what is known. `loss` is the number on which the
+   * last backward was called, divided by the scale where a GradScaler scaled it; other factors of the loop stay in.
+   */
   readonly scalars: Record<string, number>;
   /** Whether gradients of an earlier step were still there when backward began; None: not looked at. */
   readonly stale_gradients: boolean | null;
