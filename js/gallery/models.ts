@@ -4,7 +4,7 @@ import type { Call, Graph, Module, Op, Value } from "../src/run/graph";
 
 /** Records calls and ops in the order in which a forward would make them. */
 export class Trace {
-  readonly graph: Graph = { id: "0", partial: "", traced: true, modules: [], calls: [], values: [], ops: [], inputs: [], outputs: [] };
+  readonly graph: Graph = { id: "0", partial: "", traced: true, modules: [], calls: [], values: [], ops: [], inputs: [], outputs: [], autograd: null };
   private stack: number[] = [];
   private readonly byFqn = new Map<string, Module>();
   private readonly calls = new Map<string, number>();

@@ -1,5 +1,6 @@
 /** GraphRecord columns -> Graph: ops, calls, modules and values as objects. The twin of `graphscope/graph/columns.py`. */
 
+import { type Autograd, autogradOf } from "./autograd";
 import { FAILED, type GraphRecord, INPLACE, VALUE_KINDS, VIEW, type ValueKind } from "../schema";
 
 /** One tensor at one moment. */
@@ -77,6 +78,8 @@ export interface Graph {
   ops: Op[];
   inputs: number[];
   outputs: number[];
+  /** What backward runs; null where none was looked at. */
+  autograd: Autograd | null;
 }
 
 /** Reads the columns. Throws a RangeError where they do not fit together. */
@@ -137,7 +140,7 @@ export function graphOf(record: GraphRecord): Graph {
   const check = (list: ArrayLike<number>) => Array.from(list, (value) => at(values, value, "value").id);
   return {
     id: record.graph_id, partial: record.partial, traced: record.traced, modules, calls, values, ops,
-    inputs: check(record.inputs), outputs: check(record.outputs),
+    inputs: check(record.inputs), outputs: check(record.outputs), autograd: autogradOf(record, text, n),
   };
 }
 

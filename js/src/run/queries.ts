@@ -1,6 +1,6 @@
 /** Pure questions about one module call at one step: is it healthy, and which number stands for it. */
 
-import type { Call, Graph, Module } from "./graph";
+import type { Call, Graph, Module, Op } from "./graph";
 import type { Run } from "./run";
 import { fixed, percent } from "../base/format";
 
@@ -45,29 +45,57 @@ const NOTHING: Metric = { value: null, text: "", stop: null };
  * the number of elements, so that by RMS the small layers next to a loss would look large in each healthy network
  * (1.8 decades in a CNN with BatchNorm on MNIST, where norms stay within 0.3).
  */
-function level(run: Run, call: Call, role: "activation" | "gradient", step: number): number | null {
-  const size = role === "gradient" ? run.stat(call.fqn, call.call, role, step, "l2") : run.rms(call.fqn, call.call, role, step);
-  return size === null ? null : Math.log10(size);
+function level(run: Run, graph: Graph, call: Call, role: "activation" | "gradient", step: number): number | null {
+  if (role === "activation") return log(run.rms(call.fqn, call.call, role, step));
+  const own = run.stat(call.fqn, call.call, role, step, "l2");
+  if (own !== null) return log(own);
+  // Where the module's own gradient is not known, that of the op which made its output is the same one.
+  const op = opsByValue(graph).get(call.outputs[0] ?? -1);
+  return op === undefined ? null : opLevel(run, graph, op, call.outputs[0]!, step);
 }
 
-const medians = new WeakMap<Run, { graph: Graph; step: number; passes: number; median: number | null }>();
+const log = (size: number | null) => (size === null ? null : Math.log10(size));
+
+const opLevel = (run: Run, graph: Graph, op: Op, made: number, step: number) => log(run.opGradients.norm(graph.id, op.id, step, op.outputs.indexOf(made)));
+
+const makers = new WeakMap<Graph, Map<number, Op>>();
+
+/** Value -> the op that made it. */
+export function opsByValue(graph: Graph): Map<number, Op> {
+  let found = makers.get(graph);
+  if (!found) {
+    makers.set(graph, (found = new Map()));
+    for (const op of graph.ops) for (const output of op.outputs) found.set(output, op);
+  }
+  return found;
+}
+
+/** Decades from the median of the gradient that flowed through one output of an op; null where it is not known. */
+export function opGradientLevel(run: Run, graph: Graph, op: Op, step: number, made = op.outputs[0]): number | null {
+  if (made === undefined) return null;
+  const [found, median] = [opLevel(run, graph, op, made, step), gradientMedian(run, graph, step)];
+  return found === null || median === null ? null : found - median;
+}
+
+const medians = new WeakMap<Run, { graph: Graph; step: number; passes: number; ops: boolean; median: number | null }>();
 
 /** Median over all module calls of log10(L2 norm of the gradient) at a step: what a gradient is compared with. */
 export function gradientMedian(run: Run, graph: Graph, step: number): number | null {
   const cached = medians.get(run);
   const passes = run.passesAt(step);
-  if (cached && cached.graph === graph && cached.step === step && cached.passes === passes) return cached.median;
-  const levels = graph.calls.map((call) => level(run, call, "gradient", step)).filter((x): x is number => x !== null && Number.isFinite(x));
+  const ops = run.opGradients.measured(graph.id, step);
+  if (cached && cached.graph === graph && cached.step === step && cached.passes === passes && cached.ops === ops) return cached.median;
+  const levels = graph.calls.map((call) => level(run, graph, call, "gradient", step)).filter((x): x is number => x !== null && Number.isFinite(x));
   levels.sort((a, b) => a - b);
   const middle = levels.length >> 1;
   const median = levels.length === 0 ? null : levels.length % 2 ? levels[middle]! : (levels[middle - 1]! + levels[middle]!) / 2;
-  medians.set(run, { graph, step, passes, median });
+  medians.set(run, { graph, step, passes, ops, median });
   return median;
 }
 
 export function health(run: Run, graph: Graph, call: Call, step: number): Health {
-  const activation = level(run, call, "activation", step);
-  const gradient = level(run, call, "gradient", step);
+  const activation = level(run, graph, call, "activation", step);
+  const gradient = level(run, graph, call, "gradient", step);
   const median = gradientMedian(run, graph, step);
   return {
     activation: activation === null ? null : clamp(activation),
@@ -125,6 +153,13 @@ export function metric(run: Run, graph: Graph, kind: ColorBy, call: Call, step: 
   return { value, text: value === Number.NEGATIVE_INFINITY ? "0" : scale.text(value), stop: judged ? stopOf(value, scale.bounds) : null };
 }
 
+/** The number that colours an op outside of modules: only gradients are measured there. */
+export function opMetric(run: Run, graph: Graph, kind: ColorBy, op: Op, step: number): Metric {
+  const value = kind === "gradient" ? opGradientLevel(run, graph, op, step) : null;
+  if (value === null) return NOTHING;
+  return { value, text: value === Number.NEGATIVE_INFINITY ? "0" : SCALES.gradient.text(value), stop: stopOf(value, SCALES.gradient.bounds) };
+}
+
 const dropouts = new WeakMap<Graph, Set<number>>();
 
 /** Whether a call's output is that of a dropout, at most reshaped: its zeros are drawn, not dead. */
@@ -146,9 +181,9 @@ function valueOf(run: Run, graph: Graph, kind: Exclude<ColorBy, "none">, call: C
       const module = graph.modules[call.module];
       return module ? run.updateRatio(paramsBelow(graph, module), step) : null;
     }
-    case "activation": return level(run, call, "activation", step);
+    case "activation": return level(run, graph, call, "activation", step);
     case "gradient": {
-      const [gradient, median] = [level(run, call, "gradient", step), gradientMedian(run, graph, step)];
+      const [gradient, median] = [level(run, graph, call, "gradient", step), gradientMedian(run, graph, step)];
       return gradient === null || median === null ? null : gradient - median;
     }
     case "zeros": return run.stat(call.fqn, call.call, "activation", step, "zero_share");

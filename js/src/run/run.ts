@@ -10,6 +10,7 @@ import {
 } from "../schema";
 import { type Graph, graphOf } from "./graph";
 import { checkInside } from "./inside";
+import { OpGradientIndex } from "./op-gradients";
 import { StatsTable, type TensorSummary } from "./statistics";
 import { type Series, TensorIndex, insertSorted } from "./tensors";
 
@@ -60,6 +61,8 @@ export class Run {
   passes: PassRecord[] = [];
   /** The latest of each rule and place, errors first. */
   findings: Finding[] = [];
+  /** What flowed through ops, where they were measured. */
+  readonly opGradients: OpGradientIndex;
 
   private tensors: TensorIndex;
   private captured: number[] | null = null;
@@ -72,6 +75,7 @@ export class Run {
   /** `maxLoaded`: how many steps' statistics are kept; above it every second old one is let go and can be asked for again. */
   constructor(private readonly maxLoaded = Number.POSITIVE_INFINITY) {
     this.tensors = new TensorIndex(maxLoaded);
+    this.opGradients = new OpGradientIndex(maxLoaded);
   }
 
   add(record: RunRecord | Reply): void {
@@ -88,13 +92,17 @@ export class Run {
     switch (record.kind) {
       case "run_header":
         return this.addHeader(record);
-      case "graph": this.graphs.set(record.graph_id, graphOf(record)); return;
+      case "graph":
+        // The same again comes with what its backward runs; without, it says nothing new about that.
+        if (record.backward_name || !this.graphs.get(record.graph_id)?.autograd) this.graphs.set(record.graph_id, graphOf(record));
+        return;
       case "addresses": return this.tensors.addAddresses(record);
       case "step_stats": {
         const table = new StatsTable(record);
         insertSorted(this.capturedSteps(), table.step); // stays captured when it is let go
         return this.tensors.addTable(table);
       }
+      case "op_gradients": return this.opGradients.add(record);
       case "batchnorm_stats":
       case "dropout_stats": return this.addLayer(record);
       case "pass": return this.addPass(record);
@@ -118,7 +126,6 @@ export class Run {
       case "series": return this.tensors.addReply(record);
       case "command_error": this.lastError = record; return;
       case "aten_ops": this.looks.set(layerKey(record.fqn, record.call), checkInside(record)); return;
-      case "op_gradients": return; // no view shows them yet
       case "pong":
       case "kernel_list": return; // for the source and the sidebar
       default: return record satisfies never;
@@ -255,6 +262,17 @@ export class Run {
       other ??= graph ?? null;
     }
     return other;
+  }
+
+  /** The pass of a step whose backward raised; at the end of the run also one behind its last step, which it kept from ending. */
+  backwardFailure(at: number | null): PassRecord | null {
+    const last = this.lastStep();
+    const open = at === null || last === null || at >= last;
+    for (let i = this.passes.length - 1; i >= 0 && this.passes[i]!.step >= (at ?? 0); i--) {
+      const pass = this.passes[i]!;
+      if (pass.backward_error !== null && (open || pass.step === at)) return pass;
+    }
+    return null;
   }
 
   addressNumber(fqn: string, call: number, output = 0): number | null {

@@ -5,6 +5,7 @@ import { Shape } from "../base/icons";
 import { callId } from "../layout/hierarchy";
 import type { Graph, Op } from "../run/graph";
 import { SourceLine } from "./details";
+import { BackwardNodes, BackwardRaised, OpGradients } from "./details-backward";
 import { select, useStore } from "../store/state";
 
 export function OpDetails({ graph, op }: { graph: Graph; op: Op }) {
@@ -27,7 +28,9 @@ export function OpDetails({ graph, op }: { graph: Graph; op: Op }) {
       {op.failed && (
         <div class="gs-strip gs-error"><Shape kind="error" size={14} named /><span class="gs-break">The pass ended here: <bdi>{graph.partial}</bdi></span></div>
       )}
+      <BackwardRaised graph={graph} ops={[op]} />
       {op.opaque && <div class="gs-strip gs-info"><Shape kind="state" size={14} /><span class="gs-break">Its inside cannot be seen: <bdi>{op.opaque}</bdi></span></div>}
+      <OpGradients graph={graph} ops={[op]} />
       <section class="gs-section">
         <div class="gs-head"><h3>Tensors</h3><span class="gs-space" /><span class="gs-label">{graph.values[op.outputs[0] ?? -1]?.device ?? ""}</span></div>
         <dl class="gs-facts">
@@ -45,7 +48,8 @@ export function OpDetails({ graph, op }: { graph: Graph; op: Op }) {
           </dl>
         </section>
       )}
-      <p class="gs-2" style={{ padding: "8px 12px" }}>Statistics are taken at the outputs of modules.</p>
+      <BackwardNodes graph={graph} ops={[op]} />
+      <p class="gs-2" style={{ padding: "8px 12px" }}>Statistics of activations are taken at the outputs of modules.</p>
     </>
   );
 }

@@ -8,6 +8,7 @@ import type { Panel } from "../panels/panel";
 import { OutputOverTraining, UpdateRatio, Values } from "../panels/tensor";
 import type { Call, Graph, Module, Op } from "../run/graph";
 import type { Finding, LayerStats } from "../schema";
+import { BackwardNodes, BackwardRaised, OpGradients } from "./details-backward";
 import { OpDetails } from "./details-op";
 import { findingKey } from "./findings";
 import { Inside } from "./inside";
@@ -32,12 +33,15 @@ export function Details() {
 }
 
 function ModuleDetails({ graph, module, call, width }: { graph: Graph; module: Module; call: Call | null; width: number }) {
-  const { run, version } = useStore();
+  const { run, version, shown } = useStore();
   void version.value;
   const calls = graph.calls.filter((other) => other.module === module.id);
   // One line and one grad_fn stand for a call only if it made no other calls.
   const leaf = call !== null && !graph.calls.some((other) => other.parent === call.id);
   const ops = leaf ? graph.ops.filter((op) => op.scope === call.id) : [];
+  // The gradient of one op is that of the module's output, which is above.
+  const above = call !== null && ops.length === 1 && shown.value !== null && run.summary(call.fqn, call.call, "gradient", shown.value) !== null;
+  const own = above ? [] : ops;
   const findings = run.findings.filter((finding) => finding.fqn === module.fqn && (!call || finding.call === call.call || finding.call === 0));
   return (
     <>
@@ -56,13 +60,16 @@ function ModuleDetails({ graph, module, call, width }: { graph: Graph; module: M
         {!call && graph.traced && <p class="gs-2">This module did not run in the recorded pass.</p>}
         {call?.opaque && <p class="gs-2">Its inside cannot be seen: <bdi>{call.opaque}</bdi></p>}
       </div>
+      <BackwardRaised graph={graph} ops={ops} />
       {findings.map((finding) => <FindingStrip key={findingKey(finding)} finding={finding} />)}
       <Values module={module} call={call} />
       {call && <OutputOverTraining call={call} width={width} />}
       {call && <Layer call={call} width={width} />}
       <UpdateRatio graph={graph} module={module} width={width} />
+      {own.length > 0 && <OpGradients graph={graph} ops={own} />}
       {call && <Shapes graph={graph} call={call} ops={ops} />}
       {call && <Inside call={call} />}
+      <BackwardNodes graph={graph} ops={ops} />
       <Parameters module={module} />
     </>
   );

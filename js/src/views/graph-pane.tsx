@@ -102,10 +102,12 @@ function attach(store: Store, host: HTMLElement, progress: { value: number | nul
       const [graph, step, colorBy] = [store.graph.value, store.shown.value, store.colorBy.value];
       if (!graph) return;
       // The run's version rises ten times a second; what a picture shows mostly stays.
-      const key = [graph, step, colorBy, store.run.findings, step === null ? 0 : store.run.passesAt(step), store.themed.value];
+      const failed = store.run.backwardFailure(store.at.value);
+      const measured = step !== null && store.run.opGradients.measured(graph.id, step);
+      const key = [graph, step, colorBy, store.run.findings, step === null ? 0 : store.run.passesAt(step), measured, failed, store.themed.value];
       if (key.every((part, i) => part === last[i])) return;
       last = key;
-      described = looksOf(store.run, graph, step, colorBy);
+      described = looksOf(store.run, graph, step, colorBy, failed);
       canvas.setLooks(described.looks);
     }),
     effect(() => {
@@ -122,9 +124,14 @@ function attach(store: Store, host: HTMLElement, progress: { value: number | nul
 
 /** What is not as it should be with this graph, in one sentence. */
 function Banner() {
-  const { graph } = useStore();
+  const { graph, run, at, version } = useStore();
+  void version.value;
   if (graph.value?.partial) {
     return <div class="gs-banner" role="status"><span><Shape kind="error" size={12} named /><span>The pass ended early: <bdi>{graph.value.partial}</bdi>. The graph up to there is shown.</span></span></div>;
+  }
+  const failed = run.backwardFailure(at.value);
+  if (failed) {
+    return <div class="gs-banner" role="status"><span><Shape kind="error" size={12} named /><span>Backward ended early at step {count(failed.step)}: <bdi>{failed.backward_error}</bdi>.</span></span></div>;
   }
   if (graph.value && !graph.value.traced) {
     return <div class="gs-banner" role="status"><span class="gs-info"><Shape kind="info" size={12} />Modules only. Ops appear with the first forward pass.</span></div>;

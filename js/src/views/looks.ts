@@ -3,9 +3,9 @@
 import type { Graph } from "../run/graph";
 import type { SceneEdge, SceneNode } from "../layout/scene";
 import { value } from "../base/format";
-import { type ColorBy, SCALES, type Stop, health, metric } from "../run/queries";
+import { type ColorBy, SCALES, type Stop, health, metric, opGradientLevel, opMetric, opsByValue } from "../run/queries";
 import type { Run } from "../run/run";
-import type { Finding } from "../schema";
+import type { Finding, PassRecord } from "../schema";
 import type { Badge, CellLook, EdgeLook, Looks, NodeLook, Target } from "./canvas/types";
 import { worstFindings } from "./tree-rows";
 
@@ -22,12 +22,15 @@ export interface LooksOf {
   describe(target: Target): string[];
 }
 
-export function looksOf(run: Run, graph: Graph, step: number | null, colorBy: ColorBy): LooksOf {
+/** `failed`: the pass whose backward raised, if one did at what is shown. */
+export function looksOf(run: Run, graph: Graph, step: number | null, colorBy: ColorBy, failed: PassRecord | null = null): LooksOf {
   const { below } = worstFindings(run.findings);
   const makers = makersOf(graph);
   const nodes = new Map<string, NodeLook>();
   const metricOf = (call: number) => (step === null ? { value: null, text: "", stop: null } : metric(run, graph, colorBy, graph.calls[call]!, step));
+  const raised = raisedIn(graph, failed);
   const badgeOf = (node: SceneNode): Badge | null => {
+    if (raised(node)) return { shape: "error", text: "backward raised" };
     const here = findingsOf(run.findings, graph, node);
     const found = here[0];
     if (found) return { shape: found.severity, text: here.length > 1 ? `${here.length} findings` : word(found) };
@@ -44,7 +47,13 @@ export function looksOf(run: Run, graph: Graph, step: number | null, colorBy: Co
       const levels = first && step !== null ? health(run, graph, first, step) : null;
       return { ...PLAIN_NODE, value: text, activation: levels?.activation ?? null, gradient: levels?.gradient ?? null, badge: badgeOf(node) };
     }
-    if (node.call === null) return { ...PLAIN_NODE, badge: badgeOf(node) };
+    if (node.call === null) {
+      const op = graph.ops[node.op ?? -1];
+      if (!op || step === null) return { ...PLAIN_NODE, badge: badgeOf(node) };
+      const { text, stop } = opMetric(run, graph, colorBy, op, step);
+      const gradient = opGradientLevel(run, graph, op, step);
+      return { ...PLAIN_NODE, fill: stop, value: text, gradient: gradient === null ? null : Math.max(-3, Math.min(3, gradient)), badge: badgeOf(node) };
+    }
     const levels = step === null ? null : health(run, graph, graph.calls[node.call]!, step);
     const { text, stop } = metricOf(node.call);
     return { fill: stop, value: text, activation: levels?.activation ?? null, gradient: levels?.gradient ?? null, badge: badgeOf(node), absent: false };
@@ -63,7 +72,23 @@ export function looksOf(run: Run, graph: Graph, step: number | null, colorBy: Co
         return { fill: stop, outlier: stop !== null && Math.abs(stop) >= 2 };
       },
     },
-    describe: (target) => describe(run, graph, makers, target, step, colorBy),
+    describe(target) {
+      const lines = describe(run, graph, makers, target, step, colorBy);
+      return target.kind === "node" && raised(target.node) ? [`error: ${failed!.backward_error!}`, ...lines] : lines;
+    },
+  };
+}
+
+/** Whether a node stands for the op whose backward raised: the op itself, or what hides it. */
+function raisedIn(graph: Graph, failed: PassRecord | null): (node: SceneNode) => boolean {
+  const op = failed?.graph_id === graph.id ? graph.ops[failed.backward_node ?? -1] : undefined;
+  if (!op) return () => false;
+  const around = new Set<number>();
+  for (let call = op.scope; call >= 0; call = graph.calls[call]!.parent) around.add(call);
+  return (node) => {
+    if (node.expanded) return false;
+    if (node.members) return node.members.some((call) => around.has(call));
+    return node.call === null ? node.op === op.id : around.has(node.call);
   };
 }
 
@@ -92,8 +117,9 @@ const word = (finding: Finding) => (Object.hasOwn(WORDS, finding.rule) ? WORDS[f
 function edgeLook(run: Run, graph: Graph, makers: Map<number, number>, edge: SceneEdge, step: number | null): EdgeLook {
   const plain: EdgeLook = { flow: 0, dashed: !edge.requiresGrad };
   const maker = makers.get(edge.value);
-  if (step === null || maker === undefined || !edge.requiresGrad) return plain;
-  const level = health(run, graph, graph.calls[maker]!, step).gradient;
+  if (step === null || !edge.requiresGrad) return plain;
+  const op = opsByValue(graph).get(edge.value);
+  const level = maker !== undefined ? health(run, graph, graph.calls[maker]!, step).gradient : op ? opGradientLevel(run, graph, op, step, edge.value) : null;
   if (level === null) return plain;
   const flow = level < -2 ? -2 : level < -1 ? -1 : level > 2 ? 2 : level > 1 ? 1 : 0;
   return { ...plain, flow };
@@ -108,6 +134,10 @@ function describe(run: Run, graph: Graph, makers: Map<number, number>, target: T
   }
   const { node, cell } = target;
   const call = graph.calls[(cell === null ? node.call : node.members?.[cell]) ?? -1];
+  if (!call && node.op !== null) {
+    const norm = run.opGradients.norm(graph.id, node.op, step);
+    if (norm !== null) return [`gradient norm ${value(norm)}`, ...findingsOf(run.findings, graph, node).map((finding) => `${finding.severity}: ${finding.title}`)];
+  }
   if (!call || call.id === 0) return findingsOf(run.findings, graph, node).map((finding) => `${finding.severity}: ${finding.title}`);
   const lines: string[] = [];
   for (const role of ["activation", "gradient"] as const) {
