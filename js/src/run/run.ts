@@ -5,41 +5,25 @@
 
 import {
   type AtenOps, type CommandError, type Finding, type LayerStats, type Note, type PassRecord, type Reply, type Role, type RunEnd,
-  type RunHeader, type RunRanks, type RunRecord, SCHEMA_MAJOR, type ScalarRecord, type SessionStatus, type StatName, type StepRecord,
+  type RunHeader, type RunRanks, type RunRecord, SCHEMA_MAJOR, type SessionStatus, type StatName, type StepRecord,
   type TrainerSamples, type TrainerStatus,
 } from "../schema";
 import { type Graph, graphOf } from "./graph";
 import { checkInside } from "./inside";
 import { OpGradientIndex } from "./op-gradients";
+import { addPass, backwardFailure, graphAt } from "./passes";
+import { type Evaluation, ScalarIndex } from "./scalars";
+import { insertSorted, lowerBound, nearest } from "./sorted";
 import { StatsTable, type TensorSummary } from "./statistics";
-import { type Series, TensorIndex, insertSorted } from "./tensors";
+import { type Series, TensorIndex } from "./tensors";
 
+export type { Evaluation } from "./scalars";
 export type { TensorSummary } from "./statistics";
 export type { Series } from "./tensors";
 
 const SEVERITIES = ["error", "warning", "info"];
 const MAX_STEPS = 20_000;
-/** What GraphScope itself knows of steps; the rest was logged by the user. */
-const CORE: ReadonlySet<string> = new Set(["loss", "grad_norm", "lr"]);
-
-/** Scalars that belong to a step but were not measured at every step: a test accuracy. */
-export interface Evaluation {
-  step: number;
-  epoch: number | null;
-  scalars: Record<string, number>;
-}
 const layerKey = (fqn: string, call: number) => `${call} ${fqn}`;
-
-/** First index whose step is not below `step`, in a list that rises. */
-export function lowerBound(list: readonly { step: number }[], step: number): number {
-  let [low, high] = [0, list.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (list[middle]!.step < step) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
 
 export class Run {
   version = 0;
@@ -68,9 +52,7 @@ export class Run {
   private captured: number[] | null = null;
   private layerStats = new Map<string, LayerStats[]>();
   private looks = new Map<string, AtenOps>();
-  private late: ScalarRecord[] = [];
-  private scalarCache = new Map<string, Series>();
-  private evaluationCache: Evaluation[] | null = null;
+  private logged = new ScalarIndex();
 
   /** `maxLoaded`: how many steps' statistics are kept; above it every second old one is let go and can be asked for again. */
   constructor(private readonly maxLoaded = Number.POSITIVE_INFINITY) {
@@ -105,12 +87,9 @@ export class Run {
       case "op_gradients": return this.opGradients.add(record);
       case "batchnorm_stats":
       case "dropout_stats": return this.addLayer(record);
-      case "pass": return this.addPass(record);
+      case "pass": return addPass(this.passes, record);
       case "step": return this.addStep(record);
-      case "scalars":
-        if (!this.late.some((old) => old.step === record.step && same(old.scalars, record.scalars))) this.late.push(record);
-        this.forgetScalars();
-        return;
+      case "scalars": return this.logged.add(record);
       case "finding": return this.addFinding(record);
       case "note":
         if (!this.notes.some((old) => old.text === record.text && old.step === record.step)) this.notes.push(record);
@@ -155,19 +134,6 @@ export class Run {
     this.layerStats.set(key, list);
   }
 
-  private addPass(record: PassRecord): void {
-    const i = lowerBound(this.passes, record.step);
-    for (let k = i; this.passes[k]?.step === record.step; k++) {
-      if (this.passes[k]!.pass_index === record.pass_index) {
-        this.passes[k] = record;
-        return;
-      }
-    }
-    let k = i;
-    while (this.passes[k]?.step === record.step && this.passes[k]!.pass_index < record.pass_index) k++;
-    this.passes.splice(k, 0, record);
-  }
-
   private addStep(record: StepRecord): void {
     const i = lowerBound(this.steps, record.step);
     this.steps.splice(i, this.steps[i]?.step === record.step ? 1 : 0, record);
@@ -176,12 +142,7 @@ export class Run {
       const half = this.steps.length >> 1;
       this.steps = this.steps.filter((step, k) => k > half || k % 2 === 0 || step.captured);
     }
-    this.forgetScalars();
-  }
-
-  private forgetScalars(): void {
-    this.scalarCache.clear();
-    this.evaluationCache = null;
+    this.logged.forget();
   }
 
   private addFinding(record: Finding): void {
@@ -232,47 +193,14 @@ export class Run {
     return steps.length ? Math.max(...steps) : null;
   }
 
-  /**
-   * The graph of a step: of its last recorded pass with gradients, else of the topology its fingerprint says (null: that
-   * was never recorded), else the one in force. Without a step: of the last recorded pass, whole ones first.
-   */
+  /** The graph of a step (null: of the last recorded pass); see `passes.ts`. */
   graphAt(step: number | null): Graph | null {
-    const all = [...this.graphs.values()];
-    if (step === null) {
-      const whole = this.passes.filter((pass) => this.graphs.get(pass.graph_id ?? "")?.partial === "");
-      return this.graphOf(whole.length ? whole : this.passes) ?? all.at(-1) ?? null;
-    }
-    const [from, until] = [lowerBound(this.passes, step), lowerBound(this.passes, step + 1)];
-    const here = this.graphOf(this.passes.slice(from, until).filter((pass) => pass.grad_enabled));
-    if (here) return here;
-    const record = this.steps[lowerBound(this.steps, step)];
-    const topology = record?.step === step ? record.topology : null;
-    const before = this.passes.slice(0, until);
-    if (topology === null) return this.graphOf(before) ?? this.graphOf(this.passes.filter((pass) => pass.graph_id !== null).slice(0, 1)) ?? all[0] ?? null;
-    const same = (pass: PassRecord) => pass.topology === topology && pass.graph_id !== null;
-    return this.graphOf(before.filter(same)) ?? this.graphOf(this.passes.filter(same).slice(0, 1));
+    return graphAt(this.graphs, this.passes, this.steps, step);
   }
 
-  /** Graph of the last of these passes that has one; with gradients, if one had. */
-  private graphOf(passes: readonly PassRecord[]): Graph | null {
-    let other: Graph | null = null;
-    for (let i = passes.length - 1; i >= 0; i--) {
-      const graph = this.graphs.get(passes[i]!.graph_id ?? "");
-      if (graph && passes[i]!.grad_enabled) return graph;
-      other ??= graph ?? null;
-    }
-    return other;
-  }
-
-  /** The pass of a step whose backward raised; at the end of the run also one behind its last step, which it kept from ending. */
+  /** The pass of a step whose backward raised; at the end of the run also one behind its last step. */
   backwardFailure(at: number | null): PassRecord | null {
-    const last = this.lastStep();
-    const open = at === null || last === null || at >= last;
-    for (let i = this.passes.length - 1; i >= 0 && this.passes[i]!.step >= (at ?? 0); i--) {
-      const pass = this.passes[i]!;
-      if (pass.backward_error !== null && (open || pass.step === at)) return pass;
-    }
-    return null;
+    return backwardFailure(this.passes, this.lastStep(), at);
   }
 
   addressNumber(fqn: string, call: number, output = 0): number | null {
@@ -311,40 +239,16 @@ export class Run {
   }
 
   scalarNames(): string[] {
-    const names = new Set<string>();
-    for (const step of this.steps) for (const name of Object.keys(step.scalars)) names.add(name);
-    for (const record of this.late) for (const name of Object.keys(record.scalars)) names.add(name);
-    return [...names];
+    return this.logged.names(this.steps);
   }
 
   /** Scalars of single steps: logged for a step already done, or with a step but not with most of them. By step. */
   evaluations(): readonly Evaluation[] {
-    if (this.evaluationCache) return this.evaluationCache;
-    const counts = new Map<string, number>();
-    for (const { scalars } of [...this.steps, ...this.late]) for (const name of Object.keys(scalars)) counts.set(name, (counts.get(name) ?? 0) + 1);
-    const rare = (name: string) => counts.get(name)! < this.steps.length / 2 && !CORE.has(name);
-    const found: Evaluation[] = [];
-    const pick = ({ step, epoch, scalars }: StepRecord | ScalarRecord, wanted: (name: string) => boolean) => {
-      const picked = Object.entries(scalars).filter(([name]) => wanted(name));
-      if (picked.length) found.push({ step, epoch, scalars: Object.fromEntries(picked) });
-    };
-    // Logged for a step already done: an evaluation, unless it is there for most steps (the accuracy of each batch).
-    for (const record of this.late) pick(record, (name) => rare(name) || counts.get(name) === 1);
-    for (const record of this.steps) pick(record, rare);
-    return (this.evaluationCache = found.sort((a, b) => a.step - b.step));
+    return this.logged.evaluations(this.steps);
   }
 
   scalars(name: string): Series {
-    const cached = this.scalarCache.get(name);
-    if (cached) return cached;
-    const points: { step: number; value: number }[] = [];
-    for (const record of [...this.steps, ...this.late]) {
-      if (Object.hasOwn(record.scalars, name)) points.push({ step: record.step, value: record.scalars[name]! });
-    }
-    if (this.late.length) points.sort((a, b) => a.step - b.step);
-    const series = { steps: points.map((p) => p.step), values: points.map((p) => (Number.isNaN(p.value) ? null : p.value)) };
-    this.scalarCache.set(name, series);
-    return series;
+    return this.logged.series(name, this.steps);
   }
 
   /** The step record at or before a step. */
@@ -367,20 +271,4 @@ export class Run {
     if (!found || weight === 0) return null;
     return Math.log10(Math.sqrt(update / weight));
   }
-}
-
-function nearest(list: readonly number[], step: number | null): number | null {
-  if (step === null) return list.at(-1) ?? null;
-  let [low, high] = [0, list.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (list[middle]! <= step) low = middle + 1;
-    else high = middle;
-  }
-  return list[Math.max(0, low - 1)] ?? null;
-}
-
-function same(a: Record<string, number>, b: Record<string, number>): boolean {
-  const names = Object.keys(a);
-  return names.length === Object.keys(b).length && names.every((name) => Object.is(a[name], b[name]));
 }

@@ -1,6 +1,7 @@
 /** StepStats by address, role and step: the tensors' part of a Run. */
 
 import type { AddressTable, Role, SeriesReply, StatName } from "../schema";
+import { insertSorted } from "./sorted";
 import { StatsTable, type TensorSummary, roleCode, tensorKey } from "./statistics";
 
 /** Values over steps; a gap is null, never 0. */
@@ -11,13 +12,6 @@ export interface Series {
 
 const REPLIED = new Set<string>(["mean", "std", "absmax", "l2", "zero_share"]);
 const addressKey = (fqn: string, call: number, output: number) => `${call} ${output} ${fqn}`;
-
-/** Puts a step into a list that rises, once. */
-export function insertSorted(list: number[], step: number): void {
-  let i = list.length;
-  while (i > 0 && list[i - 1]! > step) i--;
-  if (list[i - 1] !== step) list.splice(i, 0, step);
-}
 
 export class TensorIndex {
   /** Steps whose statistics are here, rising. */
