@@ -1,14 +1,16 @@
 """Records of the training thread -> run file, Run, rules and views, on one thread of its own.
 
-The training thread only puts a list into a queue. When the disk is so slow that the queue fills, tables of statistics
-are dropped and counted, never steps, graphs or addresses. Those of the last 32 such steps stay in memory: when
-something goes wrong in the training (capture/sentinel.py), they are written after all.
+The training thread only puts a list into a queue. A captured step is written at once; steps of which nothing but
+StepRecords is known wait up to ``GATHERED`` for their like, since waking a thread for each step of half a millisecond
+takes as long as the step (both want Python's one lock). That is also what a killed process may lose of them. When the
+disk is so slow that the queue fills, tables of statistics are dropped and counted, never steps, graphs or addresses.
+Those of the last 32 such steps stay in memory: when something goes wrong in the training (capture/sentinel.py), they
+are written after all.
 """
 
 from __future__ import annotations
 
 import os
-import queue
 import threading
 import warnings
 from collections import deque
@@ -24,12 +26,15 @@ from graphscope.run.codec import encode
 from graphscope.run.frames import frame
 from graphscope.run.size import SizeCap, without_statistics
 from graphscope.run.writer import RunWriter
-from graphscope.schema import LAYER_STATS, MAX_RUN_MB, Note, OpGradients, RunHeader, StepStats
+from graphscope.schema import LAYER_STATS, MAX_RUN_MB, Note, OpGradients, RunHeader, StepRecord, StepStats
 
 MOST_WAITING = 64
 """Batches in the queue from which on statistics are dropped."""
 MOST_MISSED = 32
 """Captured steps whose dropped statistics are kept in memory."""
+
+GATHERED = 0.05
+"""Seconds that the record of an uncaptured step may wait for others, to be written with them."""
 
 Subscriber = Callable[[list[bytes], list[Any]], None]
 
@@ -47,7 +52,14 @@ class Recorder:
         self._writer = RunWriter(run_dir, header)
         self.run.add(header)
         self._missed: deque[list[Any]] = deque(maxlen=MOST_MISSED)
-        self._queue: queue.SimpleQueue[list[Any] | threading.Event | None] = queue.SimpleQueue()
+        self._queue: deque[list[Any] | StepRecord | threading.Event | None] = deque()
+        self._batches = [0, 0]
+        """Put into the queue and taken out of it, without lone StepRecords."""
+        self._idle = False
+        self._wake = threading.Event()
+        """Something was put into the queue while it was empty."""
+        self._urgent = threading.Event()
+        """Something in it is not to wait for others."""
         self._subscribers: list[Subscriber] = []
         self._lock = threading.Lock()
         self._pid = os.getpid()
@@ -62,12 +74,18 @@ class Recorder:
 
     @property
     def waiting(self) -> int:
-        """Batches that nobody has taken out of the queue yet."""
-        return self._queue.qsize()
+        """Batches that nobody has taken out of the queue yet; steps of which nothing was captured do not count."""
+        put, taken = self._batches
+        return put - taken
 
     def put(self, records: Sequence[Any]) -> None:
         """Takes records over; returns at once. In a forked child it does nothing: the file is the parent's."""
         if self._closed or os.getpid() != self._pid:
+            return
+        if len(records) == 1 and type(records[0]) is StepRecord:
+            self._queue.append(records[0])
+            if self._idle:
+                self._wake.set()
             return
         batch = list(records)
         if self.waiting >= MOST_WAITING:
@@ -76,14 +94,22 @@ class Recorder:
             if len(kept) < len(batch):
                 self._missed.append([r for r in batch if _is_statistics(r)])
             batch = kept
-        self._queue.put(batch)
+        self._hand_over(batch)
+
+    def _hand_over(self, item: list[Any] | threading.Event | None) -> None:
+        if type(item) is list:
+            with self._lock:
+                self._batches[0] += 1
+        self._queue.append(item)
+        self._urgent.set()
+        self._wake.set()
 
     def keep_recent(self) -> None:
         """Writes what was dropped of the last steps after all, however long the queue is."""
         while self._missed and not self._closed and os.getpid() == self._pid:
             batch = self._missed.popleft()
             self.dropped -= len(batch)
-            self._queue.put(batch)
+            self._hand_over(batch)
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Calls ``subscriber(frames, records)`` on the recorder's thread after each batch was written."""
@@ -102,7 +128,7 @@ class Recorder:
         if self._closed or threading.current_thread() is self._thread or os.getpid() != self._pid:
             return True
         done = threading.Event()
-        self._queue.put(done)
+        self._hand_over(done)
         reached = done.wait(timeout)
         self._guard.raise_noted()
         return reached
@@ -112,7 +138,7 @@ class Recorder:
         if self._closed or os.getpid() != self._pid:
             return
         self._closed = True
-        self._queue.put(None)
+        self._hand_over(None)
         self._thread.join(timeout=30.0)
         if not self._thread.is_alive():
             self._guard.run(self._end, reason)
@@ -127,17 +153,38 @@ class Recorder:
         self._tell(framed(ends), list(ends))
 
     def _work(self) -> None:
-        while True:
-            item = self._queue.get()
+        ends = False
+        while not ends:
+            self._idle = True  # from here on whoever puts something in wakes this thread
+            if not self._queue:
+                self._wake.wait()
+            self._idle = False
+            self._wake.clear()
+            self._urgent.wait(GATHERED)
+            self._urgent.clear()
+            ends = self._drain()
+
+    def _drain(self) -> bool:
+        """Everything in the queue, in order -> whether it was the end."""
+        queue = self._queue
+        while queue:
+            item = queue.popleft()
             if item is None:
-                return
+                return True
             if isinstance(item, threading.Event):
                 item.set()
                 continue
+            if isinstance(item, list):
+                self._batches[1] += 1
+            else:
+                item = [item]
+                while queue and isinstance(queue[0], StepRecord):
+                    item.append(queue.popleft())
             try:
                 self._take(item)
             except Exception as error:
                 self._guard.note(error)  # raising here would only end this thread
+        return False
 
     def _take(self, batch: list[Any]) -> None:
         batch = [record for item in batch for record in (item.records() if isinstance(item, Arrival) else (item,))]
