@@ -20,6 +20,10 @@ class InputMismatch(GraphscopeError):
     graph: object = None
 
 
+class Uninitialized(GraphscopeError):
+    """A model with lazy modules whose parameters have no shape yet, where a forward of ours would give them one."""
+
+
 class UnknownName(GraphscopeError):
     """A name (statistic, role, data set, network, record kind) that is not one of those that exist."""
 

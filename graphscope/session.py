@@ -294,6 +294,9 @@ def watch(
 ) -> Session:
     """Watches a model while your own loop trains it; the loop stays as it is.
 
+    Where the loop calls ``compiled = torch.compile(model)``, watch ``compiled``: a module inside it is not called by
+    itself any more. The compiled code is one node of the graph.
+
     optimizer  whose steps are counted; None: the first that updates the model. A loop without one counts forwards.
     loss_fn    a loss module whose output is taken as the loss, where backward starts from another number (a loss that
                is divided for accumulation); None: the tensor on which backward is called, without a GradScaler's scale.
@@ -329,7 +332,7 @@ def watch(
     if not earlier and "_compiled_call_impl" in model.__dict__:
         raise NotAModule(
             f"watch({type(model).__name__}): this model was compiled in place (model.compile()), so its forward cannot "
-            "be followed. Watch before compiling, or compile a wrapper: compiled = torch.compile(model)."
+            "be followed. Compile a wrapper and watch that: compiled = torch.compile(model); watch(compiled, ...)."
         )
     for session in earlier:
         print(f"GraphScope: the earlier watch of this model ({session.name}) was ended.")

@@ -6,6 +6,7 @@ it warn; a wrapped submodule is traced into the compiled code. So while a compil
 
 from __future__ import annotations
 
+import gc
 import types
 from collections.abc import Iterator
 from inspect import getattr_static
@@ -25,6 +26,30 @@ COMPILED_GLOBAL = (
     "since looking would change what is compiled. Loss, parameters, gradients and updates are recorded. "
     "Make the function an attribute of its module, or compile a module, to see everything around it."
 )
+
+
+ROOT_COMPILED = (
+    "This {0} was called through torch.compile, so its calls go past what is watched: there is no graph, no activation "
+    "and no loss. Watch the compiled module instead: compiled = torch.compile(model); graphscope.watch(compiled, ...). "
+    "Parameters, their gradients and updates are recorded."
+)
+
+
+def is_called_compiled(root: nn.Module, ours: Any) -> bool:
+    """Whether a root whose calls nobody sees was compiled: in place after ``ours`` was set, or inside a wrapper.
+
+    Searches all objects of the process: once, to say why nothing is seen.
+    """
+    call = root.__dict__.get("_compiled_call_impl")
+    if call != ours and call is not None and not is_ours(call):
+        return True
+    found = [thing for thing in gc.get_objects() if type(thing).__name__ == "OptimizedModule"]
+    return any(
+        module is root
+        for wrapper in found
+        if isinstance(wrapper, nn.Module) and "_modules" in wrapper.__dict__
+        for _, module, _ in walk_modules(wrapper)
+    )
 
 
 def is_ours(call: Any) -> bool:

@@ -51,7 +51,7 @@ def error_text(error: BaseException) -> str:
 
 def bound_arguments(root: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
     """What a forward is given, by the names of its parameters; ``input0`` ... where they cannot be told."""
-    forward = type(root).forward
+    forward = inspect.getattr_static(type(root), "forward", None)  # a scripted module's runs code when it is looked up
     if type(forward) is FunctionType and not kwargs and not forward.__dict__ and "forward" not in root.__dict__:
         code = forward.__code__  # as inspect would have it, at a hundredth of the time
         if len(args) < code.co_argcount and not code.co_flags & inspect.CO_VARARGS:

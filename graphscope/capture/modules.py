@@ -125,6 +125,16 @@ def _is_lazy(parameter: Tensor) -> bool:
     return type(parameter) is not nn.Parameter and isinstance(parameter, _LAZY)
 
 
+def first_lazy(walked: Iterable[Walked]) -> str | None:
+    """Full name of the first parameter or buffer that has no shape yet; None if all have one."""
+    for fqn, module, _ in walked:
+        for tensors in (module._parameters, module._buffers):
+            for name, tensor in tensors.items():
+                if tensor is not None and isinstance(tensor, _LAZY):
+                    return f"{fqn}.{name}" if fqn else name
+    return None
+
+
 def trainable_parameters(root: nn.Module) -> dict[str, nn.Parameter]:
     """Full name -> parameter, each once, those with a shape only."""
     found: dict[str, nn.Parameter] = {}

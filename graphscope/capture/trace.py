@@ -11,11 +11,11 @@ from torch import nn
 
 from graphscope.capture.forward import ForwardCapture, error_text
 from graphscope.capture.guard import Guard
-from graphscope.capture.modules import read_modules, walk_modules
+from graphscope.capture.modules import Walked, first_lazy, read_modules, walk_modules
 from graphscope.capture.plan import STRUCTURE_ONLY, Selection
 from graphscope.capture.restore import restored
 from graphscope.capture.values import dtype_of, shape_of, tensors_in
-from graphscope.errors import InputMismatch, NotAModule
+from graphscope.errors import InputMismatch, NotAModule, Uninitialized
 from graphscope.graph import Graph
 
 
@@ -41,9 +41,11 @@ def captured_forward(
 ) -> ForwardCapture:  # fmt: skip
     """Runs the forward (and ``after``, a loss, on its output, in the root's scope) and restores the model.
 
-    Raises InputMismatch, which also is of the type of the forward's own exception, with the partial graph.
+    Raises Uninitialized before anything ran where a parameter is lazy still, which could not be undone; InputMismatch,
+    which also is of the type of the forward's own exception, with the partial graph.
     """
     walked = list(walk_modules(model))
+    _refuse_lazy(call, model, walked)
     tree = read_modules(model, walked)
     capture = ForwardCapture(model, tree, 0, selection, Guard(strict=True), walked=walked)
     if begun is not None:
@@ -62,6 +64,16 @@ def captured_forward(
     finally:
         capture.finish()
     return capture
+
+
+def _refuse_lazy(call: str, model: nn.Module, walked: list[Walked]) -> None:
+    name = first_lazy(walked)
+    if name is not None:
+        raise Uninitialized(
+            f"{call}({type(model).__name__}): {name} has no shape yet (a lazy module). A forward gives it one and "
+            "draws its values, for good, and looking must not change the model: run it once on your data first, "
+            "such as model(x), then call this again."
+        )
 
 
 def _mismatch(
@@ -100,8 +112,8 @@ def trace(model: nn.Module, *args: Any, **kwargs: Any) -> Graph:
     Buffers, training mode and the random states of torch, Python and numpy are restored, also when it raises; other
     Python state that the forward changes is the model's own.
 
-    Raises NotAModule for anything but a module; InputMismatch where the forward raises, with the part that ran as
-    ``.graph``, and also an instance of what the forward raised.
+    Raises NotAModule for anything but a module; Uninitialized where lazy parameters have no shape yet; InputMismatch
+    where the forward raises, with the part that ran as ``.graph``, and also an instance of what the forward raised.
     """
     checked_model("trace(model, ...)", model)
     return captured_forward(model, args, kwargs, STRUCTURE_ONLY).graph()

@@ -29,7 +29,7 @@ from torch.optim.optimizer import (
 from graphscope.capture.arrival import sent
 from graphscope.capture.bursts import Bursts
 from graphscope.capture.changes import Directions
-from graphscope.capture.compiled import COMPILED_GLOBAL, calls_compiled_globals
+from graphscope.capture.compiled import COMPILED_GLOBAL, ROOT_COMPILED, calls_compiled_globals, is_called_compiled
 from graphscope.capture.fingerprint import Fingerprints, Sight, fingerprint, kinds_of
 from graphscope.capture.forward import ForwardCapture, error_text
 from graphscope.capture.gradient_state import gradient_state, state_at_step, when_all_is_done
@@ -450,7 +450,8 @@ class Watcher:
         passes, stale = self._grad_passes, self._stale.verdict()
         if not self._called and root is not None:
             self._called = True
-            records.append(Note(severity="warning", text=NO_FORWARD.format(type(root).__name__), step=self.step))
+            why = ROOT_COMPILED if is_called_compiled(root, self._call) else NO_FORWARD
+            records.append(Note(severity="warning", text=why.format(type(root).__name__), step=self.step))
         if root is not None:
             self._stale.remember(root)
         hooks = self._protocol.take_seconds()
