@@ -10,7 +10,7 @@ from pathlib import Path
 
 import graphscope
 from graphscope.errors import GraphscopeError
-from graphscope.shell_words import in_shell_words
+from graphscope.shell_words import in_shell_words, megabytes
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("run", help="run directory or .gscope file")
     report.add_argument("-o", "--output", default="report.html", metavar="FILE", help="default: %(default)s")
     report.add_argument(
-        "--max-mb", type=_positive, default=5.0, metavar="N", help="largest page, default %(default)g MB"
+        "--max-mb", type=megabytes, default=5.0, metavar="N", help="largest page, default %(default)g MB"
     )
     report.add_argument(
         "--source-lines",
@@ -92,16 +92,6 @@ def _parser() -> argparse.ArgumentParser:
     # Only named here, so that help lists it: its arguments are those of graphscope.training_shell.
     commands.add_parser("train", help="train a network on a data set, watched (see train --help)", add_help=False)
     return parser
-
-
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"wanted a size in MB above 0, found {text!r}")
-    return number
 
 
 def _show(arguments: argparse.Namespace) -> int:

@@ -180,9 +180,14 @@ class Session:
     # What can be asked of it.
 
     def capture_next(self, steps: int = 1) -> None:
-        """Capture the coming steps in full, whatever the schedule says. Raises SessionClosed."""
+        """Capture the coming steps in full, whatever the schedule says.
+
+        Raises SessionClosed, and UnknownName for anything but a whole number from 1.
+        """
         if self._closed:
             raise SessionClosed(f"{self.name}.capture_next(): this session was closed. Watch the model again first.")
+        if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+            raise UnknownName(f"{self.name}.capture_next({steps!r:.40}): wanted how many steps, a whole number from 1.")
         self._schedule.capture_next(steps)
 
     def look_inside(self, module: str | int | OpNode, call: int = 0) -> None:

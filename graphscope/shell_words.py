@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import shlex
 from dataclasses import fields
@@ -21,6 +22,17 @@ _PATH = re.compile(
 # Give steps=, or use schedule='constant'. Not a part of a path that holds such a text.
 _ARGUMENT = re.compile(rf"(?<![\w/\\.'\"=-])(?P<name>{_NAME})=(?P<value>{_VALUE})?")
 _WORD = re.compile(rf"(?<![\w/\\.'\"=-])(?P<name>{'|'.join(name for name in NAMES if '_' in name)})(?![\w/=]|\.\w)")
+
+
+def megabytes(text: str) -> float:
+    """An argument -> a size in MB. Raises argparse's error, which ends the command with the words."""
+    try:
+        size = float(text)
+    except ValueError:
+        size = 0.0
+    if not 0 < size < float("inf"):
+        raise argparse.ArgumentTypeError(f"wanted a size in MB above 0, found {text!r}")
+    return size
 
 
 def in_shell_words(text: str) -> str:

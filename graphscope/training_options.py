@@ -11,6 +11,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, NamedTuple
 
 from graphscope.schema import MAX_RUN_MB
+from graphscope.shell_words import megabytes
 from graphscope.trainer.settings import DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES, Choice, TrainerSettings
 
 NUMBERS = {"int": int, "float": float, "int | None": int, "float | None": float}
@@ -136,7 +137,7 @@ def parser() -> argparse.ArgumentParser:
     )
     watching.add_argument(
         "--max-mb",
-        type=_size,
+        type=megabytes,
         metavar="N",
         help=f"cap of the run file in MB, default {MAX_RUN_MB:g}",
     )
@@ -173,16 +174,6 @@ def _every(text: str) -> str | int:
     if not (text.isdecimal() and int(text) > 0):
         raise argparse.ArgumentTypeError(f'wanted "auto" or a number of steps from 1 up, found {text!r}')
     return int(text)
-
-
-def _size(text: str) -> float:
-    try:
-        size = float(text)
-    except ValueError:
-        size = 0.0
-    if not 0 < size < float("inf"):
-        raise argparse.ArgumentTypeError(f"wanted a size in MB above 0, found {text!r}")
-    return size
 
 
 def _share(text: str) -> float:

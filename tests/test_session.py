@@ -205,6 +205,16 @@ def test_what_cannot_be_watched_is_refused_before_anything_is_touched(name, tmp_
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("steps", [0, -3, 1.5, "x", True])
+def test_capture_next_wants_a_whole_number_of_steps(steps, tmp_path):
+    model = Mlp()
+    with (
+        graphscope.watch(model, run_dir=tmp_path) as session,
+        pytest.raises(UnknownName, match="a whole number from 1"),
+    ):
+        session.capture_next(steps)
+
+
 def test_a_refused_run_dir_leaves_the_model_unwatched():
     model = Mlp()
     with pytest.raises(GraphscopeError):

@@ -15,7 +15,7 @@ from graphscope.capture.modules import Walked, first_lazy, read_modules, walk_mo
 from graphscope.capture.plan import STRUCTURE_ONLY, Selection
 from graphscope.capture.restore import restored
 from graphscope.capture.values import dtype_of, shape_of, tensors_in
-from graphscope.errors import InputMismatch, NotAModule, Uninitialized
+from graphscope.errors import InputMismatch, NotAModule, Uninitialized, UnknownName
 from graphscope.graph import Graph
 
 
@@ -126,9 +126,15 @@ def trace_with(
 
     backward   the autograd graph behind the outputs is walked, too, and is the Graph's ``autograd``. No backward runs.
 
-    Raises as :func:`trace`.
+    Raises as :func:`trace`, and UnknownName where the arguments are neither a tuple or list nor a dict.
     """
     checked_model("trace_with(model, ...)", model)
+    if not isinstance(args, tuple | list) or not isinstance(kwargs, Mapping | None):
+        wrong, name = (args, "args") if not isinstance(args, tuple | list) else (kwargs, "kwargs")
+        raise UnknownName(
+            f"trace_with({type(model).__name__}, ...): found {type(wrong).__name__} as {name}, wanted the forward's "
+            "arguments as a tuple and a dict: trace_with(model, (x,), {'mask': m})."
+        )
     after = None
     captures: list[ForwardCapture] = []
 

@@ -62,7 +62,7 @@ class Boundary:
     """Backward nodes of the ops that read what it made."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AutogradGraph:
     """What backward runs, from its roots to the leaves."""
 
@@ -72,6 +72,13 @@ class AutogradGraph:
     boundaries: tuple[Boundary, ...] = ()
     cut: bool = False
     """Whether it goes on behind these nodes: of very large ones only the nodes near the roots are looked at."""
+
+    def __repr__(self) -> str:
+        more = ", cut" if self.cut else ""
+        return (
+            f"AutogradGraph({len(self.nodes)} backward nodes from {len(self.roots)} roots, "
+            f"{len(self.boundaries)} boundaries{more})"
+        )
 
     @cached_property
     def edges(self) -> tuple[AutogradEdge, ...]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from graphscope.errors import UnknownName
 from graphscope.graph.autograd import AutogradGraph
 from graphscope.graph.columns import columns_of, parts_from_columns
 from graphscope.graph.dot import dot_of
@@ -86,7 +87,15 @@ class Graph:
         return {module.fqn: module for module in self.modules}
 
     def diff(self, other: Graph) -> GraphDiff:
-        """Which ops ``other`` has more, less or changed, matched by module call, op name and order."""
+        """Which ops ``other`` has more, less or changed, matched by module call, op name and order.
+
+        Raises UnknownName for anything but a Graph.
+        """
+        if not isinstance(other, Graph):
+            raise UnknownName(
+                f"graph.diff({other!r:.60}): found {type(other).__name__}, wanted another Graph, such as "
+                "run.graph_at(step) or graphscope.trace(model, ...)."
+            )
         return difference(self, other)
 
     def to_dict(self) -> dict[str, Any]:

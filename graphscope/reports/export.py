@@ -11,15 +11,18 @@ from typing import Any
 from graphscope.errors import GraphscopeError, UnknownName, did_you_mean
 from graphscope.graph import Graph
 from graphscope.run import Run
-from graphscope.schema import ROLES, STATISTICS, StepStats
+from graphscope.schema import ROLES, STATISTICS, RunHeader, RunRecord, StepStats
 
-HEADS = ("step", "pass_index", "fqn", "call", "output", "role", "shape", "dtype", "count", *STATISTICS, "estimate")
+HEADS = (
+    "step", "pass_index", "fqn", "call", "output", "role", "shape", "dtype", "count", *STATISTICS, "estimate", "rank",
+)  # fmt: skip
 
 
 def export(run: Run, path: Path) -> Path:
     """Writes what the ending of ``path`` says -> the path.
 
-    ``.csv``: one row a tensor and captured step; ``.json``: the graph's columns; ``.dot`` and ``.svg``: its drawing.
+    ``.csv``: one row a tensor and captured step of each rank; ``.json``: the graph's columns; ``.dot`` and ``.svg``:
+    its drawing.
     Raises UnknownName for another ending, GraphscopeError where the run has no graph or the file cannot be written.
     """
     ending = path.suffix.lower()
@@ -38,7 +41,9 @@ def export(run: Run, path: Path) -> Path:
 def statistics_rows(run: Run) -> Iterator[list[Any]]:
     """HEADS' values for every tensor and captured step; None where a value is not known. ``estimate`` is 1 or 0."""
     names = list(run.address_table)
-    for stats in (record for record in run.records() if isinstance(record, StepStats)):
+    for rank, stats in with_ranks(run):
+        if not isinstance(stats, StepStats):
+            continue
         for row, number in enumerate(stats.address.tolist()):
             if number < len(names) and stats.role[row] < len(ROLES):
                 summary = run.summary_of_row(stats, row)
@@ -47,8 +52,17 @@ def statistics_rows(run: Run) -> Iterator[list[Any]]:
                 known = [None if value is None or value != value else value for value in values]
                 yield [
                     stats.step, stats.pass_index, summary.fqn, summary.call, summary.output, summary.role, shape,
-                    summary.dtype, summary.count, *known, int(summary.estimate),
+                    summary.dtype, summary.count, *known, int(summary.estimate), rank,
                 ]  # fmt: skip
+
+
+def with_ranks(run: Run) -> Iterator[tuple[int, RunRecord]]:
+    """The records of a run, file after file, each with the rank of the process that wrote it."""
+    rank = 0
+    for record in run.records():
+        if isinstance(record, RunHeader):
+            rank = record.rank
+        yield rank, record
 
 
 def _csv(run: Run, path: Path) -> None:

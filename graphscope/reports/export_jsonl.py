@@ -1,6 +1,7 @@
 """Run -> JSON lines for other programs: one object a row, written as it is read, whatever the length of the run.
 
-Every object has ``kind``; numbers keep all their digits. ``null`` is unknown (the mean of a tensor without a finite
+Every object has ``kind`` and ``rank``, of the process that wrote it (of passes, steps and scalars the lowest rank's are
+there); numbers keep all their digits. ``null`` is unknown (the mean of a tensor without a finite
 value); where NaN or an infinity is itself the fact, such as a loss, it is the text ``"nan"``, ``"inf"`` or ``"-inf"``.
 
 run         the header of a file: run_id, name, model, created, rank, world_size, graphscope, torch, python, ...
@@ -27,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from graphscope.errors import GraphscopeError
+from graphscope.reports.export import with_ranks
 from graphscope.run import Run, TensorSummary
 from graphscope.schema import ROLES, STATISTICS, AddressTable, RunHeader, StepStats
 
@@ -58,12 +60,12 @@ def line(row: Mapping[str, Any]) -> str:
 
 def rows(run: Run) -> Iterator[dict[str, Any]]:
     """The objects in the order of the run."""
-    for record in run.records():
+    for rank, record in with_ranks(run):
         if isinstance(record, StepStats):
-            yield from tensor_rows(run, record)
+            yield from ({**row, "rank": rank} for row in tensor_rows(run, record))
         elif not isinstance(record, AddressTable):  # its names are in the rows
             fields = {field.name: _plain(getattr(record, field.name)) for field in dataclasses.fields(record)}
-            yield {"kind": KINDS.get(record.kind, record.kind), **fields}
+            yield {"kind": KINDS.get(record.kind, record.kind), **fields, "rank": rank}
 
 
 def tensor_rows(run: Run, stats: StepStats) -> Iterator[dict[str, Any]]:

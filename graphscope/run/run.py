@@ -347,9 +347,13 @@ class Run(RunRecords):
     ) -> tuple[Steps, Values]:
         """Captured steps of a graph (the last one), rising, and one statistic of the gradient of one op's output.
 
-        NaN where it got none. Raises UnknownName.
+        NaN where it got none. Raises UnknownName for a statistic that does not exist and an op the graph has not.
         """
         graph = graph or self.graph
+        number = node.id if isinstance(node, OpNode) else node
+        if graph is None or not any(op.id == number for op in graph.nodes):
+            has = "no graph was recorded" if graph is None else f"the graph has the ops 0 to {len(graph.nodes) - 1:,}"
+            raise UnknownName(f"run.op_gradient_series({number!r:.40}, {stat!r:.40}): no op has that number: {has}.")
         with self._lock:
             return self._op_gradients.series(node, stat, output, "" if graph is None else graph.graph_id)
 

@@ -12,7 +12,7 @@ from torch import nn
 import graphscope
 from graphscope.capture.backward_walk import MOST_NODES
 from graphscope.capture.values import tensors_in
-from graphscope.errors import RunFileError
+from graphscope.errors import RunFileError, UnknownName
 from graphscope.graph import Graph
 from graphscope.run import load
 from graphscope.session import watch
@@ -193,3 +193,13 @@ def test_a_plain_trace_does_not_look_and_columns_that_do_not_fit_are_refused():
         with pytest.raises(RunFileError, match="do not fit together"):
             Graph.from_dict({**columns, **changed})
     assert loss_of(model(x)).requires_grad
+
+
+def test_arguments_that_are_no_tuple_are_refused_and_the_graph_is_one_line():
+    model, x = nn.Linear(3, 2), torch.randn(3, 3)
+    with pytest.raises(UnknownName, match=r"found Tensor as args.*trace_with\(model, \(x,\)"):
+        graphscope.trace_with(model, x)
+    with pytest.raises(UnknownName, match="found list as kwargs"):
+        graphscope.trace_with(model, (x,), [x])
+    walk = graphscope.trace_with(model, (x,)).autograd
+    assert repr(walk) == f"AutogradGraph({len(walk.nodes)} backward nodes from 1 roots, 0 boundaries)"

@@ -191,6 +191,8 @@ def test_what_was_not_asked_for_is_not_measured(tmp_path):
         run.op_gradients(7)
     with pytest.raises(UnknownName, match="Did you mean"):
         run.op_gradient_series(0, "meen")
+    with pytest.raises(UnknownName, match="no op has that number: the graph has the ops 0 to"):
+        run.op_gradient_series(77, "l2")
     assert load(tmp_path / "all" / "run").op_gradients(0).tolist() == run.op_gradients(0).tolist()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from graphscope.errors import UnknownName
 from graphscope.graph import Graph, OpNode
 from tests.golden.small_cnn import graph as small_cnn
 
@@ -83,3 +84,8 @@ def test_a_difference_names_what_appeared_vanished_and_changed() -> None:
     # max_pool2d read what relu made; now it reads a value that no op of the graph made.
     assert [(a.op, b.op) for a, b in found.changed] == [("max_pool2d", "max_pool2d"), ("dropout", "dropout")]
     assert bool(found) and not first.diff(first)
+
+
+def test_a_difference_to_something_else_is_refused() -> None:
+    with pytest.raises(UnknownName, match="found int, wanted another Graph"):
+        small_cnn().diff(3)  # type: ignore[arg-type]

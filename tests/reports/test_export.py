@@ -13,9 +13,12 @@ import pytest
 from graphscope.errors import GraphscopeError, UnknownName
 from graphscope.graph import Graph
 from graphscope.reports.export import export
+from graphscope.reports.export_jsonl import export_jsonl
 from graphscope.run import Run, load
 from graphscope.schema import ESTIMATE, AddressTable
 from tests.golden import small_cnn
+from tests.run.test_ranks import tensor
+from tests.run.test_ranks import write as write_rank
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -38,6 +41,23 @@ def test_a_csv_has_one_row_a_tensor_and_step_with_the_values_to_the_last_digit(r
     assert rows[0]["shape"] == "4x10"
     marked = [[int(flag & ESTIMATE > 0) for flag in small_cnn.step_stats(n).flags] for n in small_cnn.CAPTURED]
     assert [int(row["estimate"]) for row in rows] == [flag for flags in marked for flag in flags]
+
+
+def test_each_row_says_whose_it_is(tmp_path: Path) -> None:
+    for rank in (0, 1, 2):
+        write_rank(tmp_path / "run", rank, range(3))
+    run = load(tmp_path / "run")
+    with export(run, tmp_path / "out.csv").open(newline="") as file:
+        table = [(int(r["rank"]), int(r["step"]), float(r["l2"])) for r in csv.DictReader(file)]
+    lines = [json.loads(line) for line in Path(export_jsonl(run, str(tmp_path / "o.jsonl"))).read_text().splitlines()]
+    found = [(r["rank"], r["step"], r["l2"]) for r in lines if r["kind"] == "tensor"]
+    want = []
+    for rank in (0, 1, 2):
+        for step in range(3):
+            values = tensor(rank, step)
+            want.append((rank, step, pytest.approx(np.sqrt((values[np.isfinite(values)] ** 2).sum()))))
+    assert table == want and found == want
+    assert all("rank" in row for row in lines) and {r["rank"] for r in lines if r["kind"] == "run"} == {0, 1, 2}
 
 
 def test_a_name_that_a_spreadsheet_would_run_is_text(tmp_path: Path) -> None:
