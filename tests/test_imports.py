@@ -41,7 +41,7 @@ PYTHON = {
     "training_thread": "errors messages session trainer trainer_watch training_layers training_samples conditions",
     "training_controls": "errors trainer training_layers training_thread",
     "training": "schema errors messages trainer trainer_watch training_thread training_controls conditions",
-    "training_options": "schema trainer",
+    "training_options": "schema trainer shell_words",
     "shell_words": "trainer",
     "training_shell": "schema errors graph messages run session trainer trainer_watch training_options shell_words"
     " reports",
