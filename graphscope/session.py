@@ -314,6 +314,8 @@ def watch(
                steps that were asked for with ``capture_next``.
     run_dir    where the run file goes; None: a new folder under ``runs/``.
     max_mb     cap of the run file in MB: as it fills, statistics of fewer steps are recorded, and the run says so.
+               A full file takes findings alone, no steps and no loss; the step that fills it, findings and
+               notes may lie above the cap.
     strict     True: errors of ours are raised; None: as GRAPHSCOPE_STRICT says.
 
     Raises NotAModule, UnknownName, RunDirectoryError. A second watch of the same model ends the first.

@@ -50,7 +50,9 @@ class SizeCap:
             self._full = True
             return [
                 self._note(
-                    f"The run file is full ({self._most / 1e6:,.6g} MB): from here on only findings are recorded", step
+                    f"The run file is full ({self._most / 1e6:,.6g} MB): only findings are recorded from here on, no "
+                    "steps and no loss",
+                    step,
                 )
             ]
         before = self.stride
