@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from tests.browser.programs import MODEL, WATCHED_CELL, Answers, click_a_node, selected
 
-SECONDS = 25
+SECONDS = 40
 
 
 def test_a_click_is_answered_while_the_cell_trains(
@@ -26,7 +26,7 @@ def test_a_click_is_answered_while_the_cell_trains(
     nb.start(1)
     nb.status("busy")
     view = nb.cell(1).locator("[data-graphscope='view']")
-    view.locator("canvas[data-graphscope='graph']").wait_for(timeout=20_000)
+    view.locator("canvas[data-graphscope='graph']").wait_for(timeout=35_000)
     expect(view).to_contain_text("Live", timeout=10_000)
     page.wait_for_timeout(2500)
     before = dict(answers.counts)
