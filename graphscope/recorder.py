@@ -64,6 +64,8 @@ class Recorder:
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._closed = False
+        self._ends_itself: str | None = None
+        """Why, if the recorder's own thread was told to close."""
         self._thread = threading.Thread(target=self._work, name="graphscope-recorder", daemon=True)
         self._thread.start()
 
@@ -138,6 +140,10 @@ class Recorder:
         if self._closed or os.getpid() != self._pid:
             return
         self._closed = True
+        if threading.current_thread() is self._thread:  # the collector may end a session that nobody holds right here
+            self._ends_itself = reason
+            self._hand_over(None)
+            return
         self._hand_over(None)
         self._thread.join(timeout=30.0)
         if not self._thread.is_alive():
@@ -163,6 +169,8 @@ class Recorder:
             self._urgent.wait(GATHERED)
             self._urgent.clear()
             ends = self._drain()
+        if self._ends_itself is not None:
+            self._guard.run(self._end, self._ends_itself)
 
     def _drain(self) -> bool:
         """Everything in the queue, in order -> whether it was the end."""

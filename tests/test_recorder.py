@@ -148,3 +148,13 @@ def test_a_directory_that_cannot_be_written_is_refused_before_anything_is_watche
     with pytest.raises(RunDirectoryError, match="a run cannot be written there"):
         graphscope.watch(model, run_dir=tmp_path / "file")
     assert "_compiled_call_impl" not in model.__dict__ and not model._forward_hooks
+
+
+def test_a_session_that_is_collected_on_the_recorders_own_thread_ends_its_file(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, small_cnn.HEADER, Guard(True))
+    recorder.subscribe(lambda frames, records: recorder.close())
+    recorder.put(small_cnn.whole_run()[1:4])
+    recorder._thread.join(20)
+    assert not recorder._thread.is_alive()
+    run = load(tmp_path)
+    assert run.finished and not run.notes
