@@ -119,13 +119,15 @@ class _FusedTap(_Tap):
 class Sight:
     """One pass that is looked at."""
 
-    __slots__ = ("active", "began", "cost", "fine", "key", "limit", "log", "nodes", "seconds")
+    __slots__ = ("active", "began", "cost", "fine", "fused", "key", "limit", "log", "nodes", "seconds")
 
     def __init__(self, key: tuple[Any, ...], fine: bool) -> None:
         self.key = key
         """Modes and kinds of the inputs: what is known before the pass."""
         self.fine = fine
         """Whether modules are tapped."""
+        self.fused = False
+        """Whether modules are there whose autograd nodes only a tap can leave out."""
         self.log: list[Any] = []
         self.began = 0
         """Autograd nodes made before it, and in it by fused ops."""
@@ -151,13 +153,14 @@ class Fingerprints:
         self._attached: list[_Tap] = []
         self._children: tuple[int, ...] | None = ()
         self._depth = 0
+        self._fused = False
         self.read()
         tap_seconds()  # measured now, not in the first pass
 
     def read(self) -> None:
         """Looks at the modules anew."""
         root = self._root()
-        self._taps, self._depth = [], 0
+        self._taps, self._depth, self._fused = [], 0, False
         if root is None:
             return
         self._children = _children(root)
@@ -175,6 +178,7 @@ class Fingerprints:
                 kind = _FusedTap if isinstance(module, nn.RNNBase | torch.jit.ScriptModule) else _Tap
                 taps.append(kind(number, module, self._logs, self._guard))
         self._taps, self._depth = taps, max(depth.values())
+        self._fused = any(isinstance(tap, _FusedTap) for tap in taps)
 
     @property
     def modules(self) -> int:
@@ -193,6 +197,7 @@ class Fingerprints:
             if sight.active and self._depth > _DEEP:
                 sight.limit = sys.getrecursionlimit() + self._depth + 10
                 sys.setrecursionlimit(sight.limit)
+        sight.fused = self._fused
         sight.began = _nodes()
         sight.cost = time.perf_counter() - started
         return sight
@@ -262,8 +267,9 @@ class Fingerprints:
 
 def fingerprint(sight: Sight, output: Any) -> tuple[int, int | None]:
     """A finished pass -> the root's fingerprint, and that with all its modules' (None where they were not tapped)."""
-    coarse = hash((sight.key, sight.nodes, _kind(output)))
-    return coarse, hash((coarse, *sight.log)) if sight.fine else None
+    # The root's own is the same with and without taps: fused ops' nodes are left out only with them, so none count.
+    coarse = hash((sight.key, None if sight.fused else sight.nodes, _kind(output)))
+    return coarse, hash((coarse, sight.nodes, *sight.log)) if sight.fine else None
 
 
 def kinds_of(root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:

@@ -196,6 +196,13 @@ def test_fingerprints_see_dtype_and_dimensions_and_no_sizes():
     assert (coarse, fine) == (plain[0], None)
 
 
+def test_the_roots_own_fingerprint_is_the_same_with_and_without_taps_where_nodes_follow_the_length():
+    model = nn.Sequential(nn.LSTM(4, 4))
+    tapped, untapped = counted(model, torch.ones(2, 1, 4)), counted(model, torch.ones(7, 1, 4), fine=False)
+    assert untapped == (tapped[0], None)
+    assert tapped == counted(model, torch.ones(7, 1, 4))
+
+
 def test_copies_made_while_a_forward_runs_are_untapped_or_run_themselves(tmp_path):
     class Copies(nn.Module):
         def __init__(self):
