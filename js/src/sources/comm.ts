@@ -34,6 +34,8 @@ export function channelOf(model: MessageModel): Channel {
 
 const PING_EVERY = 2000; // ms
 const PATIENCE = 1500; // ms without an answer until the kernel counts as silent
+/** How often the first words are said again: said before a busy kernel's subshell was there, they wait for the cell's end. */
+const AGAIN = 3;
 
 export class CommSource implements Source {
   readonly live = true;
@@ -41,6 +43,7 @@ export class CommSource implements Source {
   private watchers = new Set<(state: KernelState) => void>();
   private waiting: { request: number; timer: ReturnType<typeof setTimeout> } | null = null;
   private request = 0;
+  private again = AGAIN;
 
   constructor(private readonly channel: Channel) {}
 
@@ -82,8 +85,17 @@ export class CommSource implements Source {
     // One at a time: a kernel that is busy for an hour shall not find 1,800 of them.
     if (this.waiting || (typeof document !== "undefined" && document.hidden)) return;
     const request = ++this.request;
-    this.waiting = { request, timer: setTimeout(() => this.tell({ ...this.state, answering: false }), PATIENCE) };
+    this.waiting = { request, timer: setTimeout(() => this.silent(), PATIENCE) };
     this.send({ kind: "ping", request });
+  }
+
+  private silent(): void {
+    this.tell({ ...this.state, answering: false });
+    if (this.state.lastAnswer !== null || this.again === 0) return;
+    this.again -= 1;
+    this.waiting = null;
+    this.send({ kind: "hello" });
+    this.ping();
   }
 
   private answered(): void {

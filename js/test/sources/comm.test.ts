@@ -49,14 +49,14 @@ describe("CommSource", () => {
     expect(states).toEqual([]);
   });
 
-  it("calls a kernel silent after 1.5 s, sends no more pings into the queue, and takes a pong for an answer, not a record", () => {
+  it("calls a kernel silent after 1.5 s, says its first words three times more and then no more into the queue, and takes a pong for an answer, not a record", () => {
     const { kernel, states } = started();
     vi.advanceTimersByTime(1400);
     expect(states).toEqual([]);
     vi.advanceTimersByTime(200);
     expect(states.map((state) => state.answering)).toEqual([false]);
     vi.advanceTimersByTime(60_000);
-    expect(kernel.sent.filter((command) => command["kind"] === "ping").length).toBe(1);
+    expect(kernel.sent.filter((command) => command["kind"] === "ping").length).toBe(4);
     kernel.deliver({ type: "frames" }, [frames([{ kind: "note", severity: "info", text: "still training" }])]);
     expect(states.length).toBe(1);
     kernel.pong();
