@@ -36,7 +36,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: install ## install everything, train on real digits, watched, and write demo/report.html
-	@rm -rf demo/run
+	@rm -rf demo/run && mkdir -p demo
 	@$(PYTHON) -m graphscope train --data digits --model cnn-bn --epochs 5 --run-dir demo/run --report demo/report.html
 
 lab: install ## JupyterLab on the first notebook
